@@ -1,0 +1,3 @@
+"""
+Hyperparameter optimisation by a language model and the Tree-structured Parzen Estimator together.
+"""

@@ -1,0 +1,94 @@
+"""
+The seam to whoever gives advice: the `Advisor` protocol and its values.
+
+An advisor is asked and answers; it keeps no memory of a study. All that it may know of one comes in the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from sllmbo.history import History
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+from sllmbo.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One configuration to try, and why."""
+
+    params: Mapping[str, Any]
+    """Values by parameter name, as the advisor gave them. Whoever uses them repairs them first."""
+
+    rationale: str = ""
+    """The reason, one or two sentences."""
+
+    source: str = "advisor"
+    """Who gave it, in one word, as it is counted in reports: "llm", "rules", ..."""
+
+    origin: str = ""
+    """Who gave it, exactly: the chat model's name, the rule's name."""
+
+    prompt_version: str = ""
+
+    usage: Usage = Usage()
+    """Its share of what the request cost: the usages of one answer add up to the whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceRequest:
+    """All that an advisor is told when it is asked what to try."""
+
+    task: Task
+    space: SearchSpace
+    history: History
+
+    n: int = 1
+    """How many configurations are wanted at most."""
+
+    purpose: Literal["opening", "next"] = "next"
+    """An opening is a diverse batch at the start of a study; next is what to try now."""
+
+    turn: int = 0
+    """Which turn of the study this is: the trial's number, not counting abandoned trials."""
+
+    seed: int = 0
+    """The study's seed. An advisor that draws random numbers derives them from (seed, turn)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceDesign:
+    """A search space that an advisor designed."""
+
+    space: SearchSpace
+    rationale: str = ""
+    source: str = "advisor"
+    origin: str = ""
+    prompt_version: str = ""
+    usage: Usage = Usage()
+
+
+@runtime_checkable
+class Advisor(Protocol):
+    """Who is asked what to try. Called from several threads at once."""
+
+    def design_space(self, task: Task) -> SpaceDesign:
+        """
+        Return a search space for *task*, with defaults.
+
+        Raises:
+            AdviceError: If no usable space could be had.
+        """
+        ...
+
+    def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
+        """
+        Return at least one and up to `request.n` configurations, the one to try first in front.
+
+        Raises:
+            AdviceError: If no usable advice could be had.
+        """
+        ...

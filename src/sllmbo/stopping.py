@@ -1,0 +1,3 @@
+"""
+Study callbacks that stop a study.
+"""

@@ -1,0 +1,56 @@
+"""
+What questions to an advisor have cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one or more questions to an advisor have cost."""
+
+    calls: int = 0
+    """Requests that a chat model answered."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    cost_usd: float | None = None
+    """Price in US dollars; None where the price is unknown, which is not the same as zero."""
+
+    seconds: float = 0.0
+    """Wall time spent waiting for the answers."""
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        unknown = any(usage.calls and usage.cost_usd is None for usage in (self, other))
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=None if unknown or not costs else sum(costs),
+            seconds=self.seconds + other.seconds,
+        )
+
+    def to_json(self) -> dict[str, int | float | None]:
+        """Return the usage as a JSON object."""
+        return {
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost_usd": self.cost_usd,
+            "seconds": round(self.seconds, 3),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, int | float | None]) -> Usage:
+        """Return the usage that *to_json()* wrote."""
+        return cls(
+            calls=int(data.get("calls") or 0),
+            input_tokens=int(data.get("input_tokens") or 0),
+            output_tokens=int(data.get("output_tokens") or 0),
+            cost_usd=data.get("cost_usd"),
+            seconds=float(data.get("seconds") or 0.0),
+        )
