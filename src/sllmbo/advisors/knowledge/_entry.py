@@ -1,0 +1,101 @@
+"""
+What is known about one estimator: `KnownEstimator`, and a configuration worth trying: `StartingPoint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeAlias
+
+from sllmbo.errors import TaskError
+from sllmbo.space import Scalar, SearchSpace
+from sllmbo.task import DataFacts, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A configuration worth trying early, and why."""
+
+    name: str
+    """What it is called in reports ("tuned default", "small data")."""
+
+    params: Mapping[str, Scalar]
+    """Values of some of the estimator's parameters; the others keep their defaults."""
+
+    _: KW_ONLY
+    rationale: str
+    """The reason, one or two sentences."""
+
+    source: str
+    """Where the values or the rule behind them were published."""
+
+
+StartRule: TypeAlias = Callable[[DataFacts], StartingPoint | None]
+"""A rule that reads aggregates of the data and proposes a starting point, or None where it has nothing to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownEstimator:
+    """Documented knowledge of one estimator."""
+
+    name: str
+    """The name that the command line uses ("lightgbm")."""
+
+    aliases: tuple[str, ...]
+    """Lower-case words by which a class name or a description names it; the name itself is always one."""
+
+    class_paths: Mapping[Kind, str]
+    """Import path of the class for each kind of problem that it solves."""
+
+    spaces: Mapping[Kind, SearchSpace]
+    """What to tune, for each kind; defaults are the library's own."""
+
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Constructor parameters to set beside the tuned ones, so that these take effect."""
+
+    tuned_defaults: Mapping[Kind, tuple[StartingPoint, ...]] = field(default_factory=dict)
+    """Published configurations that were tuned over many data sets."""
+
+    start_rules: tuple[StartRule, ...] = ()
+    """Rules that derive starting points from aggregates of the data."""
+
+    source: tuple[str, ...]
+    """Where the knowledge of the entry comes from: documentation pages and papers."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of problem that the estimator solves."""
+        return tuple(self.spaces)
+
+    def space(self, kind: Kind) -> SearchSpace:
+        """
+        Return what to tune for *kind*.
+
+        Raises:
+            TaskError: If the estimator does not solve this kind of problem.
+        """
+        self._check(kind)
+        return self.spaces[kind]
+
+    def class_path(self, kind: Kind) -> str:
+        """
+        Return the import path of the class for *kind*.
+
+        Raises:
+            TaskError: If the estimator does not solve this kind of problem.
+        """
+        self._check(kind)
+        return self.class_paths[kind]
+
+    def starting_points(self, kind: Kind, facts: DataFacts | None = None) -> tuple[StartingPoint, ...]:
+        """Return the tuned defaults for *kind*, then what the rules derive from *facts*."""
+        tuned = self.tuned_defaults.get(kind, ())
+        derived = () if facts is None else tuple(rule(facts) for rule in self.start_rules)
+        return tuned + tuple(point for point in derived if point is not None)
+
+    def _check(self, kind: Kind) -> None:
+        if kind not in self.spaces:
+            raise TaskError(
+                f"The estimator {self.name!r} does {' and '.join(self.spaces)}, not {kind!r}; choose another estimator."
+            )
