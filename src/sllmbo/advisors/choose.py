@@ -1,0 +1,46 @@
+"""
+From what users write to an advisor: "offline", "provider:model", "replay:FILE", or an `Advisor` as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sllmbo.advisors.advisor import Advisor
+from sllmbo.errors import ConfigError
+
+
+def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = None) -> Advisor:
+    """
+    Return the advisor that *llm* names.
+
+    Args:
+        llm: "offline" (documented rules, no chat model), "provider:model" ("openai:gpt-5-mini"), "replay:FILE", or an
+            `Advisor`. None: what the environment variable SLLMBO_LLM says, else "offline". A key that happens to lie
+            in the environment is never spent unasked.
+        base_url: An OpenAI-compatible server for "provider:model", such as vLLM or llama.cpp.
+
+    Raises:
+        ConfigError: If *llm* names nothing that there is, or a key is missing.
+        MissingExtra: If the provider's package is not installed.
+    """
+    if llm is None:
+        llm = os.environ.get("SLLMBO_LLM") or "offline"
+    if not isinstance(llm, str):
+        return llm
+    if base_url is not None and (llm == "offline" or llm.startswith("replay:")):
+        raise ConfigError(f"base_url={base_url!r} needs a chat model, but llm={llm!r} is none; name it 'openai:NAME'.")
+    if llm == "offline":
+        from sllmbo.advisors.rules import RuleAdvisor
+
+        return RuleAdvisor()
+    if llm.startswith("replay:"):
+        from sllmbo.advisors.replay import ReplayAdvisor
+
+        return ReplayAdvisor(Path(llm.removeprefix("replay:")))
+    if ":" not in llm:
+        raise ConfigError(f"llm={llm!r} is neither 'offline' nor 'provider:model' nor 'replay:FILE'.")
+    from sllmbo.advisors.llm import LLMAdvisor
+
+    return LLMAdvisor(llm, base_url=base_url)

@@ -1,0 +1,118 @@
+"""
+One question to the advisor, and the decision that comes of its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sllmbo.advisors import Advice, AdviceRequest, Advisor
+from sllmbo.errors import ReplyError, SpaceError
+from sllmbo.history import History
+from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
+from sllmbo.samplers._turns import TURN, is_abandoned
+from sllmbo.space import SearchSpace
+from sllmbo.usage import Usage
+
+PAUSED = "Paused"
+"""The kind of a fallback in a turn for which the advisor was not asked, since it kept failing."""
+
+_PATIENCE = 3
+"""After so many failed questions in a row, the next one waits, twice as many turns each time."""
+
+
+def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
+    """Return how many turns to let pass before an advisor is asked again whose last questions failed."""
+    failed, last = 0, turn
+    for trial in reversed(trials):
+        asked_in = trial.system_attrs.get(TURN, {}).get("turn")
+        if asked_in is None or is_abandoned(trial):
+            continue
+        fallback = trial.user_attrs.get(FALLBACK)
+        if fallback and fallback["kind"] != PAUSED:
+            failed += 1
+            last = asked_in if failed == 1 else last
+        elif PARAMS in trial.user_attrs:
+            break
+    if failed < _PATIENCE:
+        return 0
+    return int(max(last + 2 ** (failed - _PATIENCE + 1) - turn, 0))
+
+
+def ask(advisor: Advisor, request: AdviceRequest) -> Decision:
+    """
+    Return the decision that *advisor*'s answer to *request* amounts to.
+
+    The first candidate that can be repaired into the space and repeats no trial is taken. The others of an opening
+    come along as the decision's batch.
+
+    Raises:
+        ReplyError: If no candidate is usable.
+        Exception: Whatever else the advisor raises.
+    """
+    answer = list(advisor.suggest(request))
+    usage = sum((advice.usage for advice in answer), Usage())
+    usable: list[Decision] = []
+    turned_down: list[str] = []
+    for position, advice in enumerate(answer[: request.n], start=1):
+        try:
+            decision = decide(advice, request.space, request.history, [other.params or {} for other in usable])
+        except ReplyError as error:
+            turned_down.append(f"candidate {position}: {error}")
+        else:
+            usable.append(decision)
+            if request.purpose == "next":
+                break
+    if not usable:
+        raise ReplyError("; ".join(turned_down) or "the answer held no candidate", usage=usage)
+    batch = tuple(_advice(decision) for decision in usable[1:])
+    return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch)
+
+
+def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:
+    """
+    Return the decision to evaluate *advice*.
+
+    Raises:
+        ReplyError: If it cannot be repaired, or repeats a trial or one of *others*.
+    """
+    try:
+        params, repairs = space.repair(dict(advice.params))
+    except (SpaceError, TypeError, ValueError) as error:
+        raise ReplyError(str(error)) from error
+    for observation in history:
+        still_open = observation.state == "running" and not set(params) <= set(observation.params)
+        if not still_open and is_repeat(params, observation.params, space):
+            raise ReplyError(f"repeats trial {observation.number}")
+    if any(is_repeat(params, other, space) for other in others):
+        raise ReplyError("repeats another candidate")
+    return Decision(
+        source=advice.source,
+        params=params,
+        rationale=advice.rationale,
+        origin=advice.origin,
+        prompt_version=advice.prompt_version,
+        repairs=repairs,
+    )
+
+
+def is_repeat(params: Mapping[str, Any], tried: Mapping[str, Any], space: SearchSpace) -> bool:
+    """Tell whether *tried*, as far as it lies in *space*, is what *params* says."""
+    known = [name for name in tried if name in space]
+    return bool(known) and all(
+        name in params and params[name] == tried[name] and type(params[name]) is type(tried[name]) for name in known
+    )
+
+
+def _advice(decision: Decision) -> Advice:
+    return Advice(
+        params=decision.params or {},
+        rationale=decision.rationale,
+        source=decision.source,
+        origin=decision.origin,
+        prompt_version=decision.prompt_version,
+    )

@@ -1,0 +1,100 @@
+"""
+The bridge between values and Optuna: parameters and distributions, trials and observations. Nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo.errors import SpaceError
+from sllmbo.history import Observation, State
+from sllmbo.samplers._record import DETAILS, FAILURE, SOURCE
+from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
+
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def to_distribution(parameter: Parameter) -> BaseDistribution:
+    """Return Optuna's distribution of *parameter*."""
+    if isinstance(parameter, Categorical):
+        return CategoricalDistribution(parameter.choices)
+    if isinstance(parameter, Int):
+        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+
+def to_distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return Optuna's distributions of *space*, by name."""
+    return {name: to_distribution(parameter) for name, parameter in space.items()}
+
+
+def from_distribution(distribution: BaseDistribution) -> Parameter | None:
+    """Return the parameter of *distribution*, or None where its choices are no scalars."""
+    if isinstance(distribution, FloatDistribution):
+        return Float(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+    if isinstance(distribution, IntDistribution):
+        return Int(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+    if isinstance(distribution, CategoricalDistribution):
+        try:
+            return Categorical(distribution.choices)
+        except SpaceError:
+            return None
+    return None
+
+
+def from_distributions(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
+    """Return the search space of *distributions*, without those that no parameter can express."""
+    parameters = {name: from_distribution(distribution) for name, distribution in distributions.items()}
+    return SearchSpace({name: parameter for name, parameter in parameters.items() if parameter is not None})
+
+
+def contains(distribution: BaseDistribution, value: object) -> bool:
+    """Tell whether Optuna accepts *value* for *distribution*."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
+
+
+def to_observation(trial: FrozenTrial, number: int) -> Observation:
+    """
+    Return *trial* as it is told to an advisor.
+
+    Args:
+        trial: A trial that is not waiting.
+        number: Its number among the trials that were not abandoned.
+    """
+    state, value, reason = _STATES[trial.state], None, str(trial.user_attrs.get(FAILURE, ""))
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values:
+        value = trial.values[0]
+    if state == "pruned":
+        reason = "pruned" if trial.last_step is None else f"pruned at step {trial.last_step}"
+    if state == "complete" and value is not None and not math.isfinite(value):
+        state, reason = "failed", f"the value was {value}"
+    broken = {name: bound for name, bound in trial.constraints.items() if bound > 0}
+    if state == "complete" and broken:
+        state, reason = "failed", f"infeasible: {', '.join(f'{name}={bound:.4g}' for name, bound in broken.items())}"
+    return Observation(
+        number,
+        dict(trial.params),
+        state=state,
+        value=value if state in ("complete", "pruned") else None,
+        reason=reason,
+        source=str(trial.user_attrs.get(SOURCE, "")),
+        details=trial.user_attrs.get(DETAILS, {}),
+    )
+
+
+def python_scalar(value: Any) -> Any:
+    """Return *value* as the Python scalar that it holds; NumPy's become Python's."""
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,55 @@
+"""
+The study in an advisor's words: its history and its search space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo.history import History, Observation
+from sllmbo.samplers._convert import from_distributions, to_observation
+from sllmbo.samplers._record import PARAMS
+from sllmbo.samplers._turns import is_abandoned
+from sllmbo.space import SearchSpace
+
+
+class Reader:
+    """Reads studies. Keeps nothing but observations of finished trials, which never change."""
+
+    def __init__(self, space: SearchSpace | None) -> None:
+        self._space = space
+        self._observations: dict[tuple[int, int], Observation] = {}
+
+    def space(self, trials: Sequence[FrozenTrial]) -> SearchSpace:
+        """Return the declared space; without one, what finished trials suggested, each parameter as it was last."""
+        if self._space is not None:
+            return self._space
+        latest: dict[str, BaseDistribution] = {}
+        for trial in reversed(trials):
+            if trial.state.is_finished():
+                for name, distribution in trial.distributions.items():
+                    latest.setdefault(name, distribution)
+        return from_distributions({name: latest[name] for name in sorted(latest) if not latest[name].single()})
+
+    def history(self, study: Study, trials: Sequence[FrozenTrial], *, before: int) -> History:
+        """
+        Return the trials with lower numbers than *before*.
+
+        Observations are numbered without abandoned trials, so that a resumed study tells what an uncut one tells.
+        """
+        counted = [t for t in trials if t.number < before and t.state != TrialState.WAITING and not is_abandoned(t)]
+        observations = tuple(self._observe(trial, number) for number, trial in enumerate(counted))
+        return History("minimize" if study.direction == StudyDirection.MINIMIZE else "maximize", observations)
+
+    def _observe(self, trial: FrozenTrial, number: int) -> Observation:
+        if not trial.state.is_finished():
+            return replace(to_observation(trial, number), params=trial.user_attrs.get(PARAMS) or dict(trial.params))
+        key = (trial._trial_id, number)
+        if key not in self._observations:
+            self._observations[key] = to_observation(trial, number)
+        return self._observations[key]

@@ -1,0 +1,107 @@
+"""
+What a sampler writes on a trial: who served it, why, and what it cost.
+
+The study is the only memory: a decision is written before the trial runs, and read back from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sllmbo.advisors import Advice
+from sllmbo.space import Repair
+from sllmbo.usage import Usage
+
+SOURCE = "sllmbo:source"
+"""Who served the trial: "default", "llm", "rules", "tpe", "user", ..."""
+RATIONALE = "sllmbo:rationale"
+ORIGIN = "sllmbo:origin"
+PROMPT_VERSION = "sllmbo:prompt_version"
+USAGE = "sllmbo:usage"
+REPAIRS = "sllmbo:repairs"
+FALLBACK = "sllmbo:fallback"
+"""Why the partner served a trial that was the advisor's: {"kind", "reason"}."""
+TURNED_DOWN = "sllmbo:turned_down"
+"""Candidates of the advisor that were not used, with the reason."""
+PARAMS = "sllmbo:params"
+"""The configuration that was decided on, before the objective asked for it."""
+BATCH = "sllmbo:batch"
+"""The rest of an opening batch, for the turns that follow."""
+FAILURE = "sllmbo:failure"
+"""Class and message of the error that made the trial fail."""
+DETAILS = "sllmbo:details"
+"""What else the objective measured: {"train_value", "std"}."""
+
+_RATIONALE_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Who serves a trial, with which values, and why. Params None: the partner samples."""
+
+    source: str
+    params: Mapping[str, Any] | None = None
+    rationale: str = ""
+    origin: str = ""
+    prompt_version: str = ""
+    usage: Usage | None = None
+    repairs: tuple[Repair, ...] = ()
+    fallback: Mapping[str, str] | None = None
+    turned_down: tuple[str, ...] = ()
+    batch: tuple[Advice, ...] = ()
+
+    def to_attrs(self) -> dict[str, Any]:
+        """
+        Return the user attributes that record the decision; what is empty is left out.
+
+        The source comes last: where it is written, all is.
+        """
+        attrs: dict[str, Any] = {
+            PARAMS: dict(self.params) if self.params is not None else None,
+            RATIONALE: self.rationale[:_RATIONALE_LENGTH],
+            ORIGIN: self.origin,
+            PROMPT_VERSION: self.prompt_version,
+            USAGE: self.usage.to_json() if self.usage is not None and self.usage != Usage() else None,
+            REPAIRS: [repair.to_json() for repair in self.repairs],
+            FALLBACK: dict(self.fallback) if self.fallback else None,
+            TURNED_DOWN: list(self.turned_down),
+            BATCH: [_advice_to_json(advice) for advice in self.batch],
+            SOURCE: self.source,
+        }
+        return {key: value for key, value in attrs.items() if value not in (None, "", [], {})}
+
+    @classmethod
+    def from_attrs(cls, attrs: Mapping[str, Any]) -> Decision | None:
+        """Return the decision that *attrs* record, or None if they record none."""
+        if SOURCE not in attrs:
+            return None
+        usage = attrs.get(USAGE)
+        return cls(
+            source=attrs[SOURCE],
+            params=attrs.get(PARAMS),
+            rationale=attrs.get(RATIONALE, ""),
+            origin=attrs.get(ORIGIN, ""),
+            prompt_version=attrs.get(PROMPT_VERSION, ""),
+            usage=Usage.from_json(usage) if usage else None,
+            repairs=tuple(Repair(**repair) for repair in attrs.get(REPAIRS, ())),
+            fallback=attrs.get(FALLBACK),
+            turned_down=tuple(attrs.get(TURNED_DOWN, ())),
+            batch=batch_of(attrs),
+        )
+
+
+def batch_of(attrs: Mapping[str, Any]) -> tuple[Advice, ...]:
+    """Return the opening batch that *attrs* record."""
+    return tuple(Advice(**advice) for advice in attrs.get(BATCH, ()))
+
+
+def _advice_to_json(advice: Advice) -> dict[str, Any]:
+    return {
+        "params": dict(advice.params),
+        "rationale": advice.rationale[:_RATIONALE_LENGTH],
+        "source": advice.source,
+        "origin": advice.origin,
+        "prompt_version": advice.prompt_version,
+    }

@@ -1,0 +1,113 @@
+"""
+The study as a sampler reads it: turns, abandoned trials, history.
+
+A trial's turn is its number among the trials that this sampler serves, not counting abandoned ones. All that is decided
+for a trial depends on its turn, not its number: so a trial that was cut off by a killed process shifts nothing, and
+the trial that takes its turn over takes its decision over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo.samplers._worker import HERE_SINCE, is_gone
+
+TURN = "sllmbo:turn"
+"""
+System attribute of every trial that this package's samplers started: {"turn", "worker", "for"}.
+
+"turn" is None where the user gave the parameters; "for" is the number of the abandoned one of those that is repeated.
+"""
+TOLD = "sllmbo:told"
+"""System attribute of a failed trial whose failure was told; without it, a failed trial was abandoned."""
+_FIXED = "fixed_params"  # Optuna's own, on enqueued trials
+
+
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Tell whether the user gave the trial's parameters."""
+    return _FIXED in trial.system_attrs
+
+
+def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters that the user gave."""
+    return dict(trial.system_attrs.get(_FIXED, {}))
+
+
+def is_abandoned(trial: FrozenTrial) -> bool:
+    """
+    Tell whether the trial ended without anyone telling how: its process died, or it was interrupted.
+
+    A process can also die between creating a trial and writing its turn. That trial stays running for ever; it is told
+    from a new one by having been there before this process was.
+    """
+    if trial.state == TrialState.RUNNING and TURN not in trial.system_attrs:
+        return trial.datetime_start is not None and trial.datetime_start < HERE_SINCE
+    return trial.state == TrialState.FAIL and TURN in trial.system_attrs and TOLD not in trial.system_attrs
+
+
+def abandon(study: Study, trial_id: int) -> None:
+    """Close a running trial as abandoned: it counts nowhere, and its turn is free again."""
+    with contextlib.suppress(UpdateFinishedTrialError):  # another worker was faster
+        study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+
+def all_trials(study: Study) -> list[FrozenTrial]:
+    """Return all trials of *study* by number, those of dead workers abandoned. Not to be changed."""
+    storage = study._storage
+    trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    dead = [trial for trial in trials if _is_orphan(trial)]
+    if dead:
+        for trial in dead:
+            abandon(study, trial._trial_id)
+        study._thread_local.cached_all_trials = None
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    return sorted(trials, key=lambda trial: trial.number)
+
+
+def _is_orphan(trial: FrozenTrial) -> bool:
+    record = trial.system_attrs.get(TURN)
+    return trial.state == TrialState.RUNNING and record is not None and is_gone(record["worker"])
+
+
+def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
+    """
+    Return the turn of trial *number*: the lowest that no earlier trial has.
+
+    Trials that the user enqueued or added, and trials of other samplers, have none.
+    """
+    taken: set[int | None] = set()
+    turn = 0
+    for trial in trials:
+        if trial.number >= number or is_abandoned(trial) or is_enqueued(trial):
+            continue
+        if TURN in trial.system_attrs:
+            taken.add(trial.system_attrs[TURN]["turn"])  # None is never asked for
+        elif trial.state == TrialState.RUNNING:  # another worker has created it and not yet written its turn
+            taken.add(turn)
+        while turn in taken:
+            turn += 1
+    return turn
+
+
+def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+    """Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats."""
+    lower = [trial for trial in trials if trial.number < number]
+    repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in lower if not is_abandoned(trial)}
+    for trial in lower:
+        if is_abandoned(trial) and is_enqueued(trial) and trial.number not in repeated:
+            return trial
+    return None
+
+
+def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | None:
+    """Return the last abandoned trial that had *turn*, or None."""
+    for trial in reversed(trials):
+        if is_abandoned(trial) and trial.system_attrs.get(TURN, {}).get("turn") == turn:
+            return trial
+    return None

@@ -1,0 +1,371 @@
+"""
+`AdvisedSampler`: an Optuna sampler whose trials are served whole by an advisor or by its partner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo.advisors import AdviceRequest, Advisor
+from sllmbo.errors import ConfigError, ReplyError, SpaceError
+from sllmbo.history import History
+from sllmbo.samplers import _turns
+from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
+from sllmbo.samplers._convert import contains, from_distribution, from_distributions, to_distributions
+from sllmbo.samplers._failure import describe_error, error_in_optimize, fall_back
+from sllmbo.samplers._partner import Partner
+from sllmbo.samplers._reader import Reader
+from sllmbo.samplers._record import BATCH, FAILURE, REPAIRS, Decision, batch_of
+from sllmbo.samplers._worker import this_worker
+from sllmbo.samplers.mixing import MixingPolicy
+from sllmbo.space import Repair, SearchSpace
+from sllmbo.task import Task
+
+Init: TypeAlias = Literal["llm", "random", "default"]
+OnFailure: TypeAlias = Literal["partner", "raise"]
+_Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
+
+_TPE_RELATIVE_PARAMS = "tpe:relative_params:0"
+"""Where Optuna's TPE looks for the values of running trials (its constant liar)."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A trial between its start and its end, in this process."""
+
+    turn: int | None
+    """None where the user gave the parameters."""
+    decision: Decision | None = None
+    role: _Role = "partner"
+    trials: Sequence[FrozenTrial] = ()
+
+
+class AdvisedSampler(BaseSampler):
+    """
+    An Optuna sampler whose trials are served whole by an advisor or by its partner.
+
+    In order: the anchors (the default configuration first), the opening, then whom the mixing policy names. What was
+    decided, by whom and why is written on the trial under ``sllmbo:`` before it runs; the sampler itself remembers
+    nothing. Use `LLMTPESampler` or `LLMSampler`; with no advisor it is its partner with the default configuration as
+    first trial.
+
+    Args:
+        advisor: Who is asked; None asks nobody.
+        task: The card that the advisor is told. Its direction is the study's.
+        space: The search space, ours or Optuna's distributions by name. Without one it is what earlier trials
+            suggested, and the first trial takes the defaults of the space that the advisor designs for the task.
+        anchors: Decisions for the turns after the default configuration of *space*.
+        partner: Any single-objective Optuna sampler, TPE if None. Its random streams are set from (*seed*, turn).
+        mixing: Who serves a turn after the opening. None: the partner.
+        init: What opens the study: a batch of the advisor's ("llm"), random points ("random"), or nothing but the
+            anchors ("default").
+        n_opening: Turns of the opening.
+        n_candidates: Configurations asked for in one question after the opening; the first usable one is taken.
+        seed: Seed of everything that is drawn. None draws one.
+        on_failure: "partner" lets the partner serve the trial when the advisor fails; "raise" raises.
+
+    Raises:
+        ConfigError: If an argument breaks a rule.
+    """
+
+    def __init__(
+        self,
+        advisor: Advisor | None,
+        *,
+        task: Task | str | None = None,
+        space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
+        anchors: Sequence[Decision] = (),
+        partner: BaseSampler | None = None,
+        mixing: MixingPolicy | None = None,
+        init: Init = "llm",
+        n_opening: int = 5,
+        n_candidates: int = 3,
+        seed: int | None = None,
+        on_failure: OnFailure = "partner",
+    ) -> None:
+        _check_arguments(init=init, on_failure=on_failure, n_opening=n_opening, n_candidates=n_candidates)
+        self._advisor = advisor
+        self._task = Task(description=task) if isinstance(task, str) else task or Task()
+        self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
+        self._anchors = (*_default_anchor(self._space), *anchors)
+        self._mixing = mixing
+        self._init = init
+        self._n_opening = n_opening if init == "random" or (init == "llm" and advisor is not None) else 0
+        self._n_candidates = n_candidates
+        self._seed = secrets.randbits(32) if seed is None else seed
+        self._on_failure = on_failure
+        self._partner = Partner(partner if partner is not None else TPESampler(), self._seed)
+        self._random = Partner(RandomSampler(), self._seed)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._open: dict[int, _Open] = {}
+        self._reader = Reader(self._space)
+        self._opening = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_open", "_reader", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def reseed_rng(self) -> None:
+        """Forward to the partner. Turns have streams of their own, so parallel workers never draw alike anyway."""
+        self._partner.sampler.reseed_rng()
+
+    # The hooks, in the order in which Optuna calls them for a trial.
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Give the trial its turn, and close the trials of workers that are gone."""
+        trials = _turns.all_trials(study)
+        enqueued = _turns.is_enqueued(trial)
+        repeated = None if enqueued else _turns.pending_request(trials, trial.number)
+        turn = None if enqueued or repeated else _turns.free_turn(trials, trial.number)
+        record: dict[str, Any] = {"turn": turn, "worker": this_worker()}
+        opened = _Open(turn)
+        if turn is None:
+            opened.decision = Decision(source="user", params=_turns.fixed_params(repeated or trial))
+            record["for"] = repeated.number if repeated else None
+        study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
+        if opened.decision is not None:
+            _write(study, trial, opened.decision)
+        self._open[trial._trial_id] = opened
+        self._partner.sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Find out who serves the trial, and return what the partner samples jointly and what the advisor is told."""
+        self._raise_error_if_multi_objective(study)
+        opened = self._opened(study, trial)
+        joint = self._partner.space(study, trial)
+        if opened.decision is None:
+            opened.trials = _turns.all_trials(study)
+            opened.role = self._role(study, trial, opened)
+        if opened.role == "partner":
+            return joint
+        known = to_distributions(self._reader.space(opened.trials))
+        return {**joint, **{name: known[name] for name in known if not known[name].single()}}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Decide on the trial, the only place where an advisor is waited for, and return the joint values."""
+        self._raise_error_if_multi_objective(study)
+        opened = self._opened(study, trial)
+        if opened.decision is None:
+            # Of several threads that open a study, the first asks and the others find its batch.
+            with self._opening if opened.role == "opening" else contextlib.nullcontext():
+                opened.decision = self._decide(study, trial, opened)
+                _write(study, trial, opened.decision)
+        params = opened.decision.params
+        if params is None:
+            return self._sample_by_partner(study, trial, search_space, opened)
+        values = {name: params[name] for name in search_space if name in params}
+        values = {name: value for name, value in values.items() if contains(search_space[name], value)}
+        if values and isinstance(self._partner.sampler, TPESampler):
+            study._storage.set_trial_system_attr(trial._trial_id, _TPE_RELATIVE_PARAMS, json.dumps(values))
+        return values
+
+    def _sample_by_partner(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution], opened: _Open
+    ) -> dict[str, Any]:
+        assert opened.decision is not None
+        if opened.decision.source == "random" or opened.turn is None:
+            return {}
+        joint = self._partner.space(study, trial)
+        joint = {name: distribution for name, distribution in joint.items() if name in search_space}
+        return self._partner.relative(study, trial, joint, turn=opened.turn)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return the decided value, repaired into the distribution as it is now; without one, ask the partner."""
+        self._raise_error_if_multi_objective(study)
+        opened = self._opened(study, trial)
+        decision = opened.decision
+        if decision is not None and decision.params is not None and param_name in decision.params:
+            parameter = from_distribution(param_distribution)
+            try:
+                if parameter is not None:
+                    value = parameter.repair(decision.params[param_name])
+                    self._note_repair(study, trial, opened, param_name, value)
+                    return value
+            except SpaceError:
+                pass  # a categorical parameter whose choices have changed
+        partner = self._random if decision is not None and decision.source == "random" else self._partner
+        turn = trial.number if opened.turn is None else opened.turn
+        return partner.independent(study, trial, param_name, param_distribution, turn=turn)
+
+    def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
+        """Record that *value* is used for parameter *name* where it is not what was decided."""
+        assert opened.decision is not None
+        assert opened.decision.params is not None
+        given = opened.decision.params[name]
+        if value != given:
+            repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
+            opened.decision = replace(opened.decision, repairs=(*opened.decision.repairs, repair))
+            _write_attr(study, trial, REPAIRS, opened.decision.to_attrs()[REPAIRS])
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
+        self._open.pop(trial._trial_id, None)
+        if state == TrialState.FAIL:
+            error = error_in_optimize()
+            if isinstance(error, KeyboardInterrupt):
+                return
+            if FAILURE not in trial.user_attrs:
+                reason = "the objective returned no finite number" if error is None else describe_error(error)
+                _write_attr(study, trial, FAILURE, reason)
+            study._storage.set_trial_system_attr(trial._trial_id, _turns.TOLD, True)
+        self._partner.sampler.after_trial(study, trial, state, values)
+
+    # Deciding.
+
+    def _opened(self, study: Study, trial: FrozenTrial) -> _Open:
+        opened = self._open.get(trial._trial_id)
+        if opened is None:  # started by another sampler object
+            record = trial.system_attrs.get(_turns.TURN)
+            turn = record["turn"] if record else _turns.free_turn(_turns.all_trials(study), trial.number)
+            decision = Decision.from_attrs(study._storage.get_trial(trial._trial_id).user_attrs)
+            opened = self._open.setdefault(trial._trial_id, _Open(turn, decision))
+        return opened
+
+    def _role(self, study: Study, trial: FrozenTrial, opened: _Open) -> _Role:
+        """Return who serves the turn; a pure function of seed, turn and history."""
+        turn = opened.turn
+        if turn is None:
+            return "user"
+        if turn < len(self._anchors):
+            return "anchor"
+        if self._space is None and not self._reader.space(opened.trials):
+            return "first" if turn == 0 else "partner"
+        if turn < len(self._anchors) + self._n_opening:
+            return "opening"
+        if self._advisor is None or self._mixing is None:
+            return "partner"
+        history = self._reader.history(study, opened.trials, before=trial.number)
+        return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
+
+    def _decide(self, study: Study, trial: FrozenTrial, opened: _Open) -> Decision:
+        turn = opened.turn
+        assert turn is not None
+        cut_off = _turns.predecessor(opened.trials, turn=turn)
+        taken_over = Decision.from_attrs(cut_off.user_attrs) if cut_off is not None else None
+        if taken_over is not None:
+            return taken_over
+        if opened.role == "anchor":
+            return self._anchors[turn]
+        if opened.role == "first":
+            return self._first_of_unknown_space(trial)
+        if opened.role == "opening":
+            return self._open_study(study, trial, turn)
+        if opened.role == "advisor":
+            return self._ask(study, trial, opened.trials, turn, purpose="next", n=self._n_candidates)
+        return Decision(source=self._partner.name)
+
+    def _first_of_unknown_space(self, trial: FrozenTrial) -> Decision:
+        """Return the defaults, by name, of the space that the advisor designs: the objective's own is not known yet."""
+        if self._advisor is None or self._task == Task():
+            return Decision(source=self._partner.name)
+        try:
+            design = self._advisor.design_space(self._task)
+        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
+            return self._fall_back(error, trial)
+        return Decision(
+            source="default",
+            params=design.space.default_params() or {},
+            rationale=design.rationale or "The default configuration.",
+            origin=design.origin,
+            prompt_version=design.prompt_version,
+            usage=design.usage,
+        )
+
+    def _open_study(self, study: Study, trial: FrozenTrial, turn: int) -> Decision:
+        if self._init == "random":
+            return Decision(source="random")
+        trials = _turns.all_trials(study)
+        asked = next((t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)), None)
+        if asked is None:
+            n = len(self._anchors) + self._n_opening - turn
+            return self._ask(study, trial, trials, turn, purpose="opening", n=n)
+        batch = batch_of(asked.user_attrs)
+        position = turn - asked.system_attrs[_turns.TURN]["turn"] - 1
+        if not 0 <= position < len(batch):
+            return Decision(source=self._partner.name)
+        history = self._reader.history(study, trials, before=trial.number)
+        try:
+            return decide(batch[position], self._reader.space(trials), history)
+        except ReplyError as error:
+            return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
+
+    def _ask(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        trials: Sequence[FrozenTrial],
+        turn: int,
+        *,
+        purpose: Literal["opening", "next"],
+        n: int,
+    ) -> Decision:
+        assert self._advisor is not None
+        waiting = turns_to_wait(trials, turn)
+        if waiting:
+            reason = f"the last questions failed; the next is asked {waiting} turns from here"
+            return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
+        history: History = self._reader.history(study, trials, before=trial.number)
+        request = AdviceRequest(
+            task=replace(self._task, direction=history.direction),
+            space=self._reader.space(trials),
+            history=history,
+            n=n,
+            purpose=purpose,
+            turn=turn,
+            seed=self._seed,
+        )
+        try:
+            return ask(self._advisor, request)
+        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
+            return self._fall_back(error, trial)
+
+    def _fall_back(self, error: Exception, trial: FrozenTrial) -> Decision:
+        if self._on_failure == "raise":
+            raise error
+        partner = self._partner
+        return fall_back(error, trial, advisor=self._advisor, partner=partner.name, sampler=partner.sampler)
+
+
+def _check_arguments(*, init: str, on_failure: str, n_opening: int, n_candidates: int) -> None:
+    if init not in ("llm", "random", "default"):
+        raise ConfigError(f"init={init!r} must be 'llm', 'random' or 'default'.")
+    if on_failure not in ("partner", "raise"):
+        raise ConfigError(f"on_failure={on_failure!r} must be 'partner' or 'raise'.")
+    if n_opening < 1 or n_candidates < 1:
+        raise ConfigError(f"n_opening={n_opening!r} and n_candidates={n_candidates!r} must be at least 1.")
+
+
+def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
+    params = space.default_params() if space is not None else None
+    if params is None:
+        return ()
+    return (Decision(source="default", params=params, rationale="The default configuration."),)
+
+
+def _write(study: Study, trial: FrozenTrial, decision: Decision) -> None:
+    for key, value in decision.to_attrs().items():
+        _write_attr(study, trial, key, value)
+
+
+def _write_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -1,0 +1,75 @@
+"""
+`LLMSampler`: every trial from the advisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+
+from sllmbo.advisors import Advisor
+from sllmbo.advisors.choose import choose_advisor
+from sllmbo.samplers._record import Decision
+from sllmbo.samplers.advised import AdvisedSampler, Init, OnFailure
+from sllmbo.samplers.mixing import Bernoulli
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+
+
+class LLMSampler(AdvisedSampler):
+    """
+    An Optuna sampler that asks an advisor about every trial after the default configuration.
+
+    The paper's fully LLM-based method (arXiv 2410.20302), with one joint request per trial. `LLMTPESampler` is the
+    better choice for almost everybody: proposals by a language model alone are measurably worse.
+
+    Args:
+        llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE", or an `Advisor`. None: what
+            the environment variable SLLMBO_LLM says, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        task: What is tuned, in words or as a `Task`.
+        space: The search space: a `SearchSpace`, or Optuna's distributions by name. It lets the advisor act from the
+            first trial on. Without one it is what earlier trials suggested.
+        anchors: Decisions for the turns after the default configuration.
+        partner: Serves the trial when the advisor fails. TPE if None.
+        init: "llm" opens with one batch of diverse points, "random" with random ones, "default" with the default alone.
+        n_opening: Trials of the opening.
+        n_candidates: Configurations asked for at once after the opening; the first usable one is taken.
+        seed: Seed of everything that is drawn.
+        on_failure: "partner" or "raise".
+
+    Raises:
+        ConfigError: If an argument breaks a rule or a key is missing.
+        MissingExtra: If the provider's package is not installed.
+    """
+
+    def __init__(
+        self,
+        llm: str | Advisor | None = None,
+        *,
+        base_url: str | None = None,
+        task: Task | str | None = None,
+        space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
+        anchors: Sequence[Decision] = (),
+        partner: BaseSampler | None = None,
+        init: Init = "llm",
+        n_opening: int = 5,
+        n_candidates: int = 3,
+        seed: int | None = None,
+        on_failure: OnFailure = "partner",
+    ) -> None:
+        super().__init__(
+            choose_advisor(llm, base_url=base_url),
+            task=task,
+            space=space,
+            anchors=anchors,
+            partner=partner,
+            mixing=Bernoulli(1.0),
+            init=init,
+            n_opening=n_opening,
+            n_candidates=n_candidates,
+            seed=seed,
+            on_failure=on_failure,
+        )

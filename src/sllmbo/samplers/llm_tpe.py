@@ -1,0 +1,88 @@
+"""
+`LLMTPESampler`: advisor and TPE in turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+
+from sllmbo.advisors import Advisor
+from sllmbo.advisors.choose import choose_advisor
+from sllmbo.samplers._record import Decision
+from sllmbo.samplers.advised import AdvisedSampler, Init, OnFailure
+from sllmbo.samplers.mixing import Bernoulli, MixingPolicy
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+
+
+class LLMTPESampler(AdvisedSampler):
+    """
+    An Optuna sampler whose trials come from a language model and from TPE in turns.
+
+    The LLM-TPE method (arXiv 2410.20302): each trial is served whole by one side, and each side learns from all trials.
+    The first trial is the default configuration, the next few are the advisor's opening batch.
+
+    Args:
+        llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE", or an `Advisor`. None: what
+            the environment variable SLLMBO_LLM says, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        task: What is tuned, in words or as a `Task`.
+        space: The search space: a `SearchSpace`, or Optuna's distributions by name. It lets the advisor act from the
+            first trial on. Without one it is what earlier trials suggested.
+        anchors: Decisions for the turns after the default configuration.
+        partner: Any Optuna sampler for one objective. TPE with today's defaults if None. Its random streams are set
+            from *seed* and the turn.
+        mixing: Who serves which turn after the opening; a fair coin per trial if None.
+        init: "llm" opens with one batch of diverse points, "random" with random ones, "default" with the default alone.
+        n_opening: Trials of the opening.
+        n_candidates: Configurations asked for at once after the opening; the first usable one is taken.
+        seed: Seed of everything that is drawn. The same seed and replies give the same trials, also after a resume.
+        on_failure: What happens when the advisor fails: "partner" lets the partner serve the trial, warns, and records
+            it on the trial; "raise" raises.
+
+    Raises:
+        ConfigError: If an argument breaks a rule or a key is missing.
+        MissingExtra: If the provider's package is not installed.
+
+    Example:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> sampler = LLMTPESampler(llm="offline", task="LightGBM on census income", seed=0)
+        >>> study = optuna.create_study(sampler=sampler)
+        >>> study.optimize(lambda trial: trial.suggest_float("learning_rate", 0.01, 0.3, log=True), n_trials=3)
+        >>> study.trials[0].params
+        {'learning_rate': 0.1}
+    """
+
+    def __init__(
+        self,
+        llm: str | Advisor | None = None,
+        *,
+        base_url: str | None = None,
+        task: Task | str | None = None,
+        space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
+        anchors: Sequence[Decision] = (),
+        partner: BaseSampler | None = None,
+        mixing: MixingPolicy | None = None,
+        init: Init = "llm",
+        n_opening: int = 5,
+        n_candidates: int = 3,
+        seed: int | None = None,
+        on_failure: OnFailure = "partner",
+    ) -> None:
+        super().__init__(
+            choose_advisor(llm, base_url=base_url),
+            task=task,
+            space=space,
+            anchors=anchors,
+            partner=partner,
+            mixing=mixing if mixing is not None else Bernoulli(0.5),
+            init=init,
+            n_opening=n_opening,
+            n_candidates=n_candidates,
+            seed=seed,
+            on_failure=on_failure,
+        )
