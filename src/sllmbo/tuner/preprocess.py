@@ -178,7 +178,7 @@ def date_format_of(series: pd.Series[Any], pattern: str = _DATE_TEXT) -> str | N
 def to_numbers(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return *series* as plain integers or floats; what is no number becomes NaN."""
     if pd.api.types.is_timedelta64_dtype(series):
-        return series / pd.Timedelta(seconds=1)
+        return pd.Series(series.dt.total_seconds())
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
         return series
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "b":
@@ -190,7 +190,9 @@ def to_numbers(series: pd.Series[Any]) -> pd.Series[Any]:
 def to_text(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return *series* as text objects; what is missing becomes NaN."""
     values = series.astype(object)
-    return values.where(values.isna(), values.map(str)).where(values.notna(), np.nan)
+    if pd.api.types.infer_dtype(values, skipna=True) != "string":
+        values = values.where(values.isna(), values.map(str))
+    return values.where(values.notna(), np.nan)
 
 
 def to_dates(series: pd.Series[Any], date_format: str | None) -> pd.Series[Any]:
