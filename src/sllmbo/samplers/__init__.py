@@ -2,9 +2,18 @@
 Optuna's side of the house: samplers that let a study ask an advisor.
 """
 
+from sllmbo.samplers._reader import study_history
 from sllmbo.samplers.advised import AdvisedSampler
 from sllmbo.samplers.llm import LLMSampler
 from sllmbo.samplers.llm_tpe import LLMTPESampler
 from sllmbo.samplers.mixing import Alternating, Bernoulli, MixingPolicy
 
-__all__ = ["AdvisedSampler", "Alternating", "Bernoulli", "LLMSampler", "LLMTPESampler", "MixingPolicy"]
+__all__ = [
+    "AdvisedSampler",
+    "Alternating",
+    "Bernoulli",
+    "LLMSampler",
+    "LLMTPESampler",
+    "MixingPolicy",
+    "study_history",
+]

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sllmbo.history import History, Observation
 from sllmbo.samplers._convert import from_distributions, to_observation
 from sllmbo.samplers._record import PARAMS
-from sllmbo.samplers._turns import is_abandoned
+from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
 
 
@@ -53,3 +53,9 @@ class Reader:
         if key not in self._observations:
             self._observations[key] = to_observation(trial, number)
         return self._observations[key]
+
+
+def study_history(study: Study) -> History:
+    """Return all trials of *study* that are running or finished, without the abandoned ones."""
+    trials = all_trials(study)
+    return Reader(None).history(study, trials, before=len(trials) and trials[-1].number + 1)

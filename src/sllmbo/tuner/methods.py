@@ -1,0 +1,104 @@
+"""
+The methods that a study can be tuned by, each as a sampler that starts from the default configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from sllmbo._optional import require
+from sllmbo.advisors import Advisor
+from sllmbo.advisors.knowledge import find_estimator
+from sllmbo.errors import ConfigError, SpaceError
+from sllmbo.samplers import AdvisedSampler, Bernoulli, MixingPolicy
+from sllmbo.samplers._record import Decision
+from sllmbo.samplers.advised import Init
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+
+Method: TypeAlias = Literal["llm-tpe", "llm", "tpe", "random", "gp", "cma"]
+METHODS: tuple[str, ...] = get_args(Method)
+ADVISED = ("llm-tpe", "llm")
+"""The methods that ask an advisor."""
+
+
+def make_sampler(
+    method: str,
+    *,
+    advisor: Advisor | None,
+    task: Task,
+    space: SearchSpace,
+    init: Init = "llm",
+    mixing: MixingPolicy | None = None,
+    seed: int | None = None,
+) -> AdvisedSampler:
+    """
+    Return the sampler of *method*.
+
+    All methods evaluate the default configuration first and derive their random numbers from (seed, turn), so that
+    they differ in nothing but who proposes. Methods without an advisor are not opened by one.
+
+    Raises:
+        ConfigError: If there is no such method.
+        MissingExtra: If the method's package is not installed.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"method={method!r} must be one of {', '.join(METHODS)}.")
+    partner = _partner(method)
+    if method not in ADVISED:
+        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed)
+    assert advisor is not None
+    return AdvisedSampler(
+        advisor,
+        task=task,
+        space=space,
+        anchors=tuned_anchors(task, space) if init == "llm" else (),
+        partner=partner,
+        mixing=Bernoulli(1.0) if method == "llm" else mixing or Bernoulli(0.5),
+        init=init,
+        seed=seed,
+    )
+
+
+def _partner(method: str) -> BaseSampler:
+    if method == "random":
+        return RandomSampler()
+    if method == "gp":
+        require("torch", extra="gp", purpose="The method 'gp'")
+        from optuna.samplers import GPSampler
+
+        return GPSampler()
+    if method == "cma":
+        require("cmaes", extra="cma", purpose="The method 'cma'")
+        from optuna.samplers import CmaEsSampler
+
+        return CmaEsSampler()
+    return TPESampler()
+
+
+def tuned_anchors(task: Task, space: SearchSpace) -> Sequence[Decision]:
+    """Return the published tuned defaults of the task's estimator, as far as *space* has their parameters."""
+    known = find_estimator(task.estimator or task.description)
+    if known is None or task.data is None:
+        return ()
+    anchors = []
+    for point in known.tuned_defaults.get(task.data.kind, ()):
+        try:
+            params, repairs = space.repair({name: value for name, value in point.params.items() if name in space})
+        except SpaceError:
+            continue
+        if params != space.default_params():
+            repairs = tuple(repair for repair in repairs if repair.given is not None)
+            anchors.append(
+                Decision(
+                    source="tuned-default",
+                    params=params,
+                    rationale=point.rationale,
+                    origin=point.source,
+                    repairs=repairs,
+                )
+            )
+    return anchors[:1]

@@ -1,0 +1,218 @@
+"""
+`TuneResult`: what a tuning found, with the estimator refitted. Saves and loads.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo.errors import TaskError
+from sllmbo.history import Direction
+from sllmbo.samplers import study_history
+from sllmbo.samplers._record import (
+    DETAILS,
+    FAILURE,
+    FALLBACK,
+    ORIGIN,
+    RATIONALE,
+    REPAIRS,
+    SOURCE,
+    TURNED_DOWN,
+    USAGE,
+)
+from sllmbo.samplers._turns import all_trials, is_abandoned
+from sllmbo.usage import Usage
+
+RESULT, TRIALS, BEST, ESTIMATOR = "result.json", "trials.csv", "best_params.json", "estimator.joblib"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneResult:
+    """What a tuning found."""
+
+    metric: str
+    direction: Direction
+    best_value: float
+    """Mean over the folds of cross-validation, of the best trial."""
+    best_params: Mapping[str, Any]
+    default_value: float | None
+    """The same for the default configuration; None if it was not evaluated."""
+    heldout_best: float | None = None
+    """The metric on the rows that no trial saw, of the best configuration; None without such rows."""
+    heldout_default: float | None = None
+    """The same for the default configuration."""
+    n_trials: int
+    """Finished trials of the study: complete, pruned and failed."""
+    n_failed: int = 0
+    n_pruned: int = 0
+    sources: Mapping[str, Mapping[str, int]]
+    """Per source how many trials it served, and how many of them were the best so far: "trials", "improvements"."""
+    usage: Usage
+    """What the advisor has cost, over the whole study."""
+    stop_reason: str
+    """"trials", "seconds", "patience" or "interrupted"."""
+    study: str
+    storage: str | None
+    """URL of the storage; None if the study was kept in memory."""
+    estimator_name: str = ""
+    advisor: str = ""
+    """Who advised: "rules (no chat model)", a chat model's name, "" if nobody."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data, one sentence each."""
+    trials: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    """One record per finished trial: number, state, value, source, rationale, failure, parameters, ..."""
+    estimator: Any = field(default=None, repr=False, compare=False)
+    """The best configuration, fitted on all rows; predicts from raw rows."""
+
+    @property
+    def gain(self) -> float | None:
+        """How much better the best value is than the default's; positive is better. None without a default."""
+        if self.default_value is None:
+            return None
+        gain = self.best_value - self.default_value
+        return -gain if self.direction == "minimize" else gain
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `sllmbo tune --json` prints."""
+        return {
+            "metric": self.metric,
+            "direction": self.direction,
+            "best_value": self.best_value,
+            "best_params": dict(self.best_params),
+            "default_value": self.default_value,
+            "n_trials": self.n_trials,
+            "sources": {source: dict(counts) for source, counts in self.sources.items()},
+            "usage": {
+                "calls": self.usage.calls,
+                "tokens": self.usage.input_tokens + self.usage.output_tokens,
+                "cost_usd": self.usage.cost_usd if self.usage.calls else 0.0,
+            },
+            "stop_reason": self.stop_reason,
+            "study": self.study,
+            "storage": self.storage,
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """
+        Write result.json, trials.csv, best_params.json and the fitted estimator to *folder*, made if missing.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "estimator"}
+        record["usage"] = self.usage.to_json()
+        _write(folder / RESULT, json.dumps(record, indent=2, default=str) + "\n")
+        _write(folder / BEST, json.dumps(dict(self.best_params), indent=2) + "\n")
+        _write_trials(folder / TRIALS, self.trials)
+        if self.estimator is not None:
+            import joblib
+
+            joblib.dump(self.estimator, folder / ESTIMATOR)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TuneResult:
+        """
+        Return the result that `save` wrote to *folder*, with the estimator if it is there.
+
+        The estimator is a pickle: load only what you trust.
+
+        Raises:
+            TaskError: If *folder* holds no result.
+        """
+        path = Path(folder) / RESULT
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise TaskError(f"{str(path)!r} is no saved result ({error}); give the folder of a tuning.") from error
+        record["usage"] = Usage.from_json(record["usage"])
+        record["notes"], record["trials"] = tuple(record["notes"]), tuple(record["trials"])
+        estimator = None
+        if (Path(folder) / ESTIMATOR).exists():
+            import joblib
+
+            estimator = joblib.load(Path(folder) / ESTIMATOR)
+        return cls(**record, estimator=estimator)
+
+
+def trial_records(study: Study) -> list[dict[str, Any]]:
+    """Return one record per finished trial that was not abandoned, in order; the columns of trials.csv."""
+    best: float | None = None
+    history = study_history(study)
+    records = []
+    finished = [trial for trial in all_trials(study) if trial.state.is_finished() and not is_abandoned(trial)]
+    for trial in finished:
+        value = trial.value if trial.state == TrialState.COMPLETE else None
+        improved = value is not None and (best is None or history.is_better(value, best))
+        best = value if improved else best
+        records.append(_record(trial, value, improved))
+    return records
+
+
+def _record(trial: FrozenTrial, value: float | None, improved: bool) -> dict[str, Any]:
+    attrs = trial.user_attrs
+    usage = Usage.from_json(attrs.get(USAGE) or {})
+    fallback = attrs.get(FALLBACK)
+    seconds = trial.duration.total_seconds() if trial.duration is not None else None
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "value": value,
+        "improved": improved,
+        "source": attrs.get(SOURCE, "user"),
+        "rationale": attrs.get(RATIONALE, ""),
+        "origin": attrs.get(ORIGIN, ""),
+        "fallback": f"{fallback['kind']}: {fallback['reason']}" if fallback else "",
+        "repairs": "; ".join(f"{r['parameter']}: {r['given']!r} became {r['used']!r}" for r in attrs.get(REPAIRS, ())),
+        "turned_down": "; ".join(attrs.get(TURNED_DOWN, ())),
+        "failure": attrs.get(FAILURE, ""),
+        "std": attrs.get(DETAILS, {}).get("std"),
+        "train_value": attrs.get(DETAILS, {}).get("train_value"),
+        "calls": usage.calls,
+        "tokens": usage.input_tokens + usage.output_tokens,
+        "cost_usd": usage.cost_usd,
+        "seconds": seconds,
+        "params": dict(trial.params),
+    }
+
+
+def count_sources(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return per source how many trials it served, and how many of them were the best so far."""
+    sources: dict[str, dict[str, int]] = {}
+    for record in records:
+        counts = sources.setdefault(record["source"], {"trials": 0, "improvements": 0})
+        counts["trials"] += 1
+        counts["improvements"] += record["improved"]
+    return sources
+
+
+def total_usage(study: Study) -> Usage:
+    """Return what all questions of *study* have cost, those of abandoned trials and of the space's design included."""
+    spent = [trial.user_attrs.get(USAGE) for trial in all_trials(study)]
+    spent.append(study.user_attrs.get("sllmbo:space", {}).get("usage"))
+    return sum((Usage.from_json(usage) for usage in spent if usage), Usage())
+
+
+def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:
+    names = list(dict.fromkeys(name for trial in trials for name in trial["params"]))
+    columns = [name for name in (trials[0] if trials else {}) if name != "params"]
+    rows = [[trial[name] for name in columns] + [trial["params"].get(name) for name in names] for trial in trials]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns + [f"param_{name}" for name in names], *rows])
+
+
+def _write(path: Path, text: str) -> None:
+    """Write *text* to *path* at once, so that an interruption leaves the old file."""
+    beside = path.with_suffix(path.suffix + ".part")
+    beside.write_text(text)
+    beside.replace(path)

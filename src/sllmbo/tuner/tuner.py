@@ -1,0 +1,243 @@
+"""
+`Tuner`: ask and tell over one study, the engine behind every door.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._heartbeat import BaseHeartbeatThread, get_heartbeat_thread
+from optuna.trial import Trial, TrialState
+
+from sllmbo.advisors import Advisor, choose_advisor
+from sllmbo.errors import ConfigError, StudyError
+from sllmbo.samplers import MixingPolicy
+from sllmbo.samplers._failure import describe_error
+from sllmbo.samplers._record import DETAILS, FAILURE
+from sllmbo.samplers._turns import abandon
+from sllmbo.samplers.advised import Init
+from sllmbo.space import Categorical, Int, SearchSpace
+from sllmbo.task import Task
+from sllmbo.tuner.methods import ADVISED, make_sampler
+
+SPACE = "sllmbo:space"
+"""User attribute of a study: its search space."""
+CARD = "sllmbo:task"
+"""User attribute of a study: what it tunes."""
+
+
+class Tuner:
+    """
+    Asks for trials and is told their values, over one Optuna study.
+
+    Args:
+        space: What is tuned. None: the space that the study has, else the one that the advisor designs for *task*.
+        task: What is tuned, in words or as a `Task`; the direction is taken from it.
+        method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
+        llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        init: What opens the study: "llm", "random" or "default".
+        mixing: Who serves which turn, for "llm-tpe".
+        storage: An Optuna storage or its URL; None keeps the study in memory.
+        study_name: A study of this name in the storage is gone on with.
+        pruner: Stops unpromising trials; none by default.
+        seed: Seed of everything that is drawn.
+
+    Raises:
+        ConfigError: If an argument breaks a rule or the storage cannot be opened.
+        StudyError: If the stored study tunes something else.
+        AdviceError: If the advisor is needed for a space and gives none.
+
+    Example:
+        >>> from sllmbo import Float, SearchSpace, Tuner
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> tuner = Tuner(SearchSpace({"x": Float(-5, 5, default=1.0)}), task=Task(direction="minimize"), seed=0)
+        >>> for _ in range(10):
+        ...     trial = tuner.ask()
+        ...     tuner.tell(trial, trial.params["x"] ** 2)
+        >>> tuner.study.trials[0].params
+        {'x': 1.0}
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace | None = None,
+        *,
+        task: Task | str | None = None,
+        method: str = "llm-tpe",
+        llm: str | Advisor | None = None,
+        base_url: str | None = None,
+        init: Init = "llm",
+        mixing: MixingPolicy | None = None,
+        storage: str | BaseStorage | None = None,
+        study_name: str | None = None,
+        pruner: BasePruner | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.task = Task(description=task) if isinstance(task, str) else task or Task()
+        self.advisor = choose_advisor(llm, base_url=base_url) if method in ADVISED else None
+        self.study = _open_study(storage, study_name, self.task, pruner)
+        self.space = self._settle_space(space)
+        self.study.sampler = make_sampler(
+            method,
+            advisor=self.advisor,
+            task=self.task,
+            space=self.space,
+            init=init,
+            mixing=mixing,
+            seed=seed,
+        )
+
+    def _settle_space(self, given: SearchSpace | None) -> SearchSpace:
+        stored = self.study.user_attrs.get(SPACE)
+        if stored is not None:
+            space = SearchSpace.from_json(stored["space"])
+            if given is not None and given != space:
+                raise StudyError(
+                    f"The study {self.study.study_name!r} has another search space than the one given; "
+                    "leave the space out to go on with it, or name a new study."
+                )
+            return space
+        if given is not None:
+            record: dict[str, Any] = {"source": "user"}
+        else:
+            advisor = self.advisor if self.advisor is not None else choose_advisor("offline")
+            design = advisor.design_space(self.task)
+            given = design.space
+            record = {"source": design.source, "origin": design.origin, "rationale": design.rationale}
+            record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
+        self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
+        return given
+
+    def ask(self) -> Trial:
+        """Return the next trial, with all its parameters in `trial.params`."""
+        with warnings.catch_warnings():
+            # Optuna expects heartbeats from `Study.optimize` alone; `running` keeps them here.
+            warnings.filterwarnings("ignore", message="Heartbeat of storage")
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self.study)
+            trial = self.study.ask()
+        try:
+            self._suggest(trial)
+        except BaseException:
+            abandon(self.study, trial._trial_id)
+            raise
+        return trial
+
+    def _suggest(self, trial: Trial) -> None:
+        for name, parameter in self.space.items():
+            if not self.space.is_active(name, trial.params):
+                continue
+            if isinstance(parameter, Categorical):
+                trial.suggest_categorical(name, parameter.choices)
+            elif isinstance(parameter, Int):
+                trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+            else:
+                trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+
+    def running(self, trial: Trial) -> AbstractContextManager[BaseHeartbeatThread | None]:
+        """Return a context that shows other hosts that *trial* is alive, where the storage keeps heartbeats."""
+        return get_heartbeat_thread(trial._trial_id, self.study._storage)  # type: ignore[return-value]
+
+    def tell(
+        self,
+        trial: Trial,
+        value: float | None = None,
+        *,
+        failure: BaseException | str | None = None,
+        pruned: bool = False,
+        details: Mapping[str, float] | None = None,
+    ) -> None:
+        """
+        End *trial*: with a value, as pruned, or as failed.
+
+        Args:
+            trial: A trial that `ask` returned.
+            value: The objective's value. A value that is not finite is a failure.
+            failure: Why there is no value.
+            pruned: Whether the trial was stopped early; its last reported value stands for it.
+            details: What else was measured: "train_value", "std".
+        """
+        if details:
+            trial.set_user_attr(DETAILS, {name: float(number) for name, number in details.items()})
+        if failure is not None:
+            trial.set_user_attr(FAILURE, failure if isinstance(failure, str) else describe_error(failure))
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif value is None or value != value or value in (float("inf"), float("-inf")):
+            trial.set_user_attr(FAILURE, f"FloatingPointError: the value was {value}")
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, value)
+
+    def abandon(self, trial: Trial) -> None:
+        """Give *trial* up as if it had never been asked for: the next one takes its place."""
+        abandon(self.study, trial._trial_id)
+
+
+def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
+    """
+    Return the storage at a URL.
+
+    SQLite waits for its lock; other databases keep heartbeats, so that a worker that died on another host is noticed.
+
+    Raises:
+        ConfigError: If the storage cannot be opened.
+    """
+    if storage is None or isinstance(storage, BaseStorage):
+        return storage
+    if "://" not in storage:
+        raise ConfigError(f"storage={storage!r} is no storage URL; write for example 'sqlite:///study.db'.")
+    try:
+        if storage.startswith("sqlite"):
+            return RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return RDBStorage(storage, heartbeat_interval=30, grace_period=120)
+    except Exception as error:  # SQLAlchemy and the drivers raise classes of their own
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise ConfigError(
+            f"The storage {_without_password(storage)!r} cannot be opened ({reason[0] if reason else error!r}); "
+            "check the URL, the server and the driver."
+        ) from error
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    return f"{scheme}://{login.partition(':')[0]}{at}{host}"
+
+
+def _open_study(
+    storage: str | BaseStorage | None, study_name: str | None, task: Task, pruner: BasePruner | None
+) -> optuna.Study:
+    study = optuna.create_study(
+        storage=open_storage(storage),
+        study_name=study_name,
+        direction=task.direction,
+        pruner=pruner if pruner is not None else NopPruner(),
+        load_if_exists=True,
+    )
+    card = {name: value for name, value in task.to_json().items() if name in ("estimator", "metric", "direction")}
+    stored = study.user_attrs.get(CARD)
+    if stored is not None and stored != card:
+        differing = next(name for name in {**stored, **card} if stored.get(name) != card.get(name))
+        raise StudyError(
+            f"The study {study.study_name!r} has {differing} {stored.get(differing)!r}, not {card.get(differing)!r}; "
+            "name another study, or go on with what it has."
+        )
+    if study.directions[0].name.lower() != task.direction:
+        raise StudyError(
+            f"The study {study.study_name!r} is to {study.directions[0].name.lower()}, not to {task.direction}; "
+            "name another study."
+        )
+    if stored is None:
+        study.set_user_attr(CARD, card)
+    return study

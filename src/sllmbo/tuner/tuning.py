@@ -1,0 +1,337 @@
+"""
+`tune()`: tune an estimator on data by cross-validation, in one call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from sllmbo.advisors import Advisor
+from sllmbo.advisors.knowledge import find_estimator
+from sllmbo.budget import Budget
+from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
+from sllmbo.history import Direction
+from sllmbo.samplers import MixingPolicy, study_history
+from sllmbo.samplers._record import ORIGIN, SOURCE
+from sllmbo.samplers.advised import Init
+from sllmbo.space import SearchSpace
+from sllmbo.stopping import BudgetCallback, PatienceCallback
+from sllmbo.task import Kind, Task
+from sllmbo.tuner.data import Dataset, facts, from_arrays, holdout
+from sllmbo.tuner.derive import derive_space
+from sllmbo.tuner.estimators import EstimatorSpec, resolve_estimator
+from sllmbo.tuner.evaluation import Evaluation, evaluate, fit, make_splits, score_on
+from sllmbo.tuner.methods import ADVISED
+from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
+from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
+from sllmbo.tuner.tuner import SPACE, Tuner
+
+Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
+
+DATA = "sllmbo:data"
+"""User attribute of a study: a digest of the data that it is about."""
+
+_HOPELESS = 5
+"""So many failed trials without a complete one end the tuning."""
+
+
+def tune(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    metric: str | Scorer | None = None,
+    direction: Direction | None = None,
+    kind: Kind | None = None,
+    groups: Any = None,
+    ordered: bool = False,
+    space: SearchSpace | None = None,
+    n_trials: int | None = 50,
+    timeout: float | None = None,
+    patience: int | None = None,
+    method: str = "llm-tpe",
+    llm: str | Advisor | None = None,
+    base_url: str | None = None,
+    init: Init = "llm",
+    mixing: MixingPolicy | None = None,
+    cv: Any = 5,
+    holdout_share: float = 0.2,
+    pruner: BasePruner | None = None,
+    storage: str | BaseStorage | None = None,
+    study_name: str | None = None,
+    seed: int = 0,
+    description: str = "",
+    callbacks: Sequence[Callback] = (),
+) -> TuneResult:
+    """
+    Tune *estimator* on X and y.
+
+    A share of the rows is set aside. The other rows judge each configuration by cross-validation, the default
+    configuration first. Then the best and the default one are scored on the rows set aside, and the best one is fitted
+    on all rows. Interrupting (Ctrl-C) ends the tuning with what there is.
+
+    Args:
+        estimator: A name ("lightgbm"; `sllmbo tune --list` has all), the import path of a class that is compatible with
+            scikit-learn, or an instance, whose own parameters are kept.
+        X: Rows of features: a DataFrame or a two-dimensional array. Text, categories, dates and missing values are
+            prepared as the estimator needs. Or a `Dataset`, checked before, with its target, kind, groups and order.
+        y: The target, one entry per row.
+        metric: A name of scikit-learn's scorers or a plain one (mae, rmse, logloss, ...), or a function of
+            (estimator, X, y) with *direction*. None: f1_weighted for classes, mae for numbers.
+        direction: Which values of a function are better.
+        kind: "classification" or "regression"; found out if None.
+        groups: One label per row; rows of one label stay together in every split.
+        ordered: Whether the rows are in the order of time. They are then validated on later rows than they are fitted
+            on, and the last ones are set aside.
+        space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
+        n_trials: Trials of the study in all; those of a study that is gone on with count.
+        timeout: Seconds after which no further trial is begun.
+        patience: Trials without improvement after which to stop.
+        method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
+        llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE" or an `Advisor`; None reads
+            SLLMBO_LLM, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        init: What opens the study: "llm", "random" or "default".
+        mixing: Who serves which turn, for "llm-tpe"; a fair coin if None.
+        cv: Number of folds, or a splitter of scikit-learn.
+        holdout_share: Share of the rows that is set aside; 0 for none.
+        pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
+        storage: An Optuna storage or its URL; None keeps the study in memory.
+        study_name: A study of this name in the storage is gone on with.
+        seed: Seed of the splits, the estimator and the search.
+        description: The problem in words, for the chat model.
+        callbacks: Called after each trial with the study and the trial, as Optuna calls them.
+
+    Returns:
+        The best configuration, what it gained over the default, and the fitted estimator.
+
+    Raises:
+        TaskError: If the data, the metric or the estimator cannot be used.
+        ConfigError: If an argument breaks a rule.
+        StudyError: If the stored study is about something else.
+        AdviceError: If the chat model cannot be reached before the first trial.
+
+    Example:
+        >>> from sklearn.datasets import load_diabetes
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> result = tune("ridge", X, y, n_trials=5, seed=0)
+        >>> result.best_value <= result.default_value
+        True
+    """
+    dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
+    budget = Budget(trials=n_trials, seconds=timeout)
+    if not 0 <= holdout_share < 1:
+        raise TaskError(f"The hold-out share {holdout_share!r} must lie between 0 and 1; 0 sets nothing aside.")
+    spec = resolve_estimator(estimator, dataset.kind)
+    measure = resolve_metric(metric, dataset.kind, dataset.n_classes, direction=direction)
+    train, test = holdout(dataset, share=holdout_share, seed=seed) if holdout_share else (dataset, None)
+    folds = {"n_splits": cv} if isinstance(cv, int) else {"splitter": cv}
+    splits = make_splits(train, seed=seed, **folds)
+    task = Task(
+        description=description,
+        estimator=spec.name,
+        metric=measure.name,
+        direction=measure.direction,
+        data=facts(train),
+        n_trials=budget.trials,
+        estimator_params=spec.parameters(),
+    )
+    tuner = Tuner(
+        space if space is not None else _space_without_advice(spec, method, llm),
+        task=task,
+        method=method,
+        llm=llm,
+        base_url=base_url,
+        init=init,
+        mixing=mixing,
+        storage=storage,
+        study_name=study_name,
+        pruner=pruner,
+        seed=seed,
+    )
+    _check_space(tuner.space, spec)
+    _check_data(tuner.study, train)
+
+    def objective(trial: Trial) -> Evaluation:
+        def report(step: int, value: float) -> None:
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return evaluate(spec, trial.params, train, splits, measure, seed=seed, report=report)
+
+    stop_reason = run(tuner, objective, budget=budget, patience=patience, callbacks=callbacks)
+    return _conclude(tuner, spec, measure, dataset, train, test, seed=seed, stop_reason=stop_reason, storage=storage)
+
+
+def run(
+    tuner: Tuner,
+    objective: Callable[[Trial], Evaluation],
+    *,
+    budget: Budget,
+    patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> str:
+    """
+    Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience" or "interrupted".
+
+    An error of *objective* makes its trial fail; a mistake of the user's (`SllmboError`) ends the run.
+    """
+    spending = BudgetCallback(budget)
+    waiting = PatienceCallback(patience) if patience is not None else None
+    while True:
+        reason = spending.spent(tuner.study)
+        if reason is not None:
+            return reason
+        if waiting is not None and waiting.is_exhausted(tuner.study):
+            return "patience"
+        try:
+            _run_trial(tuner, objective, callbacks)
+        except KeyboardInterrupt:
+            return "interrupted"
+        _check_hope(tuner.study)
+
+
+def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
+    trial = tuner.ask()
+    try:
+        with tuner.running(trial):
+            _evaluate_and_tell(tuner, trial, objective)
+    except (KeyboardInterrupt, SllmboError):
+        tuner.abandon(trial)
+        raise
+    frozen = tuner.study._storage.get_trial(trial._trial_id)
+    for callback in callbacks:
+        callback(tuner.study, frozen)
+
+
+def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], Evaluation]) -> None:
+    try:
+        evaluation = objective(trial)
+    except optuna.TrialPruned:
+        tuner.tell(trial, pruned=True)
+    except SllmboError:
+        raise
+    except Exception as error:  # noqa: BLE001  # an estimator may raise anything; the trial keeps class and reason
+        tuner.tell(trial, failure=error)
+    else:
+        details = {"std": evaluation.std, "train_value": evaluation.train_value}
+        tuner.tell(trial, evaluation.value, details={name: v for name, v in details.items() if v == v})
+
+
+def _check_hope(study: Study) -> None:
+    history = study_history(study)
+    if len(history) >= _HOPELESS and len(history.failures()) == len(history):
+        raise TaskError(
+            f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
+            "check the estimator and the data."
+        )
+
+
+def _space_without_advice(spec: EstimatorSpec, method: str, llm: str | Advisor | None) -> SearchSpace | None:
+    """Return a space derived from the estimator's defaults where it is not documented and no chat model designs one."""
+    from sllmbo.advisors import choose_advisor
+    from sllmbo.advisors.rules import RuleAdvisor
+
+    if find_estimator(spec.name) is not None:
+        return None
+    if method in ADVISED and not isinstance(choose_advisor(llm), RuleAdvisor):
+        return None
+    return derive_space(spec)
+
+
+def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:
+    known = spec.parameters()
+    for name in space:
+        if name not in known:
+            raise SpaceError(f"The search space has {name!r}, which {spec.name!r} has not; remove or rename it.")
+
+
+def _check_data(study: Study, dataset: Dataset) -> None:
+    """Remember which data the study is about, and refuse to mix two."""
+    import pandas as pd
+
+    rows = pd.util.hash_pandas_object(dataset.X.assign(**{"\0target": dataset.y}), index=False)
+    digest = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
+    stored = study.user_attrs.get(DATA)
+    if stored is None:
+        study.set_user_attr(DATA, digest)
+    elif stored != digest:
+        raise StudyError(
+            f"The study {study.study_name!r} is about other data, or the rows were split with another seed; "
+            "name another study."
+        )
+
+
+def _conclude(
+    tuner: Tuner,
+    spec: EstimatorSpec,
+    metric: Metric,
+    dataset: Dataset,
+    train: Dataset,
+    test: Dataset | None,
+    *,
+    seed: int,
+    stop_reason: str,
+    storage: str | BaseStorage | None,
+) -> TuneResult:
+    records = trial_records(tuner.study)
+    history = study_history(tuner.study)
+    best = history.best
+    if best is None or best.value is None:
+        raise TaskError(f"No trial was completed before the end ({stop_reason}); allow more trials or seconds.")
+    default = next((o for o in history.complete() if o.source == "default"), None)
+    default_params = default.params if default is not None else None
+    heldout_best = heldout_default = None
+    if test is not None:
+        heldout_best = _heldout(spec, best.params, train, test, metric, seed)
+        heldout_default = _heldout(spec, default_params, train, test, metric, seed) if default_params else None
+    return TuneResult(
+        metric=metric.name,
+        direction=metric.direction,
+        best_value=best.value,
+        best_params=dict(best.params),
+        default_value=default.value if default is not None else None,
+        heldout_best=heldout_best,
+        heldout_default=heldout_default,
+        n_trials=len(records),
+        n_failed=sum(record["state"] == "fail" for record in records),
+        n_pruned=sum(record["state"] == "pruned" for record in records),
+        sources=count_sources(records),
+        usage=total_usage(tuner.study),
+        stop_reason=stop_reason,
+        study=tuner.study.study_name,
+        storage=storage if isinstance(storage, str) else None,
+        estimator_name=spec.name,
+        advisor=_advisor_of(tuner),
+        notes=dataset.notes,
+        trials=tuple(records),
+        estimator=fit(spec, best.params, dataset, seed),
+    )
+
+
+def _heldout(
+    spec: EstimatorSpec, params: Mapping[str, Any], train: Dataset, test: Dataset, metric: Metric, seed: int
+) -> float | None:
+    with suppress(ValueError):  # the rows set aside may lack a class that the metric needs
+        return score_on(fit(spec, params, train, seed), test, metric)
+    return None
+
+
+def _advisor_of(tuner: Tuner) -> str:
+    if tuner.advisor is None:
+        return ""
+    for trial in reversed(tuner.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))):
+        if trial.user_attrs.get(SOURCE) == "llm":
+            return str(trial.user_attrs.get(ORIGIN, "llm"))
+    return "rules (no chat model)" if tuner.study.user_attrs[SPACE].get("source") != "llm" else "llm"
