@@ -1,0 +1,117 @@
+"""
+`RuleAdvisor`: documented rules instead of a chat model. Offline, deterministic, and it says why.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sllmbo._random import generator
+from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
+from sllmbo.advisors.knowledge import KnownEstimator, find_estimator
+from sllmbo.advisors.rules.moves import RULES
+from sllmbo.advisors.rules.opening import filling, published
+from sllmbo.advisors.rules.proposal import Proposal
+from sllmbo.advisors.rules.selection import by_outlook, distinct, in_order
+from sllmbo.advisors.rules.view import View, look
+from sllmbo.errors import AdviceError
+from sllmbo.space import Parameter, SearchSpace
+from sllmbo.task import Kind, Task
+
+__all__ = ["RuleAdvisor"]
+
+_SIGNS_OF_REGRESSION = ("regress", "svr", "error", "rmse", "mae", "mse", "mape", "r2", "pinball")
+
+
+class RuleAdvisor:
+    """
+    Advice from documented knowledge of common estimators and from rules over the history.
+
+    It keeps nothing between calls and draws only from generators seeded by (seed, turn): the same request has the same
+    advice in any process.
+
+    Example:
+        >>> design = RuleAdvisor().design_space(Task(estimator="lightgbm"))
+        >>> design.space["num_leaves"].default
+        31
+    """
+
+    def design_space(self, task: Task) -> SpaceDesign:
+        """
+        Return the documented space of the estimator that *task* names.
+
+        Parameters that the estimator at hand lacks are left out, and its own values become the defaults.
+
+        Raises:
+            AdviceError: If the estimator is not known, or does not solve this kind of problem.
+        """
+        known = _known(task)
+        if known is None:
+            raise AdviceError(
+                f"The rules know no estimator in {(task.estimator or task.description)[:100]!r}; name one that they "
+                "know, such as 'lightgbm', or give a search space."
+            )
+        kind = _kind(task, known)
+        if kind not in known.kinds:
+            raise AdviceError(f"{known.name!r} does not do {kind}; name another estimator, or give a search space.")
+        space = _fitted(known.space(kind), task.estimator_params)
+        if not space:
+            raise AdviceError(
+                f"{task.estimator[:100]!r} has none of the parameters that the rules know for {known.name!r}; "
+                "give a search space."
+            )
+        rationale = f"What is usually tuned of {known.name}, with its defaults. Sources: {'; '.join(known.source)}."
+        return SpaceDesign(space=space, rationale=rationale, source="rules", origin=known.name)
+
+    def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
+        """Return up to `request.n` configurations that were not tried yet; the incumbent again if all were."""
+        view = look(request.task, request.space, request.history)
+        rng = generator(request.seed, "rules", request.turn)
+        n = max(request.n, 1)
+        return [
+            Advice(params=dict(proposal.params), rationale=proposal.rationale, source="rules", origin=proposal.rule)
+            for proposal in distinct(view, _proposals(view, request, rng, n), n)
+        ]
+
+
+def _proposals(view: View, request: AdviceRequest, rng: np.random.Generator, n: int) -> Iterator[Proposal]:
+    """Yield what is published or what the rules say, the one to try first in front, then points that fill the space."""
+    known = _known(request.task)
+    kind = _kind(request.task, known)
+    anchors = published(view.space, known, kind, request.task.data)
+    if request.purpose == "next" and view.ranked:
+        yield from by_outlook(view, itertools.chain(anchors, *(rule(view, rng) for rule in RULES)))
+        anchors = iter(())
+    yield from in_order(view, itertools.chain(anchors, itertools.islice(filling(view.space, rng), 8 * n + 24)))
+
+
+def _known(task: Task) -> KnownEstimator | None:
+    return find_estimator(task.estimator) or find_estimator(task.description)
+
+
+def _kind(task: Task, known: KnownEstimator | None) -> Kind:
+    """Read the kind of problem from the data, else from what the estimator can do, else from the words of the task."""
+    if task.data is not None:
+        return task.data.kind
+    if known is not None and len(known.kinds) == 1:
+        return known.kinds[0]
+    words = f"{task.estimator} {task.metric} {task.description}".casefold()
+    return "regression" if any(sign in words for sign in _SIGNS_OF_REGRESSION) else "classification"
+
+
+def _fitted(space: SearchSpace, own: Any) -> SearchSpace:
+    """Leave out what the estimator lacks, and take its own values as defaults where the ranges hold them."""
+    kept: dict[str, Parameter] = {}
+    for name, parameter in space.items():
+        lacks = bool(own) and name not in own
+        orphan = parameter.condition is not None and parameter.condition.parameter not in kept
+        if lacks or orphan:
+            continue
+        value = own.get(name)
+        kept[name] = replace(parameter, default=value) if value is not None and parameter.contains(value) else parameter
+    return SearchSpace(kept)
