@@ -34,11 +34,12 @@ def floats(draw, *, condition=None, steps=True):
     form = draw(st.sampled_from(["plain", "log", "step"] if steps else ["plain", "log"]))
     positive = st.floats(1e-9, LIMIT)
     bounds = sorted(draw(st.tuples(*[positive if form == "log" else st.floats(-LIMIT, LIMIT)] * 2)))
+    step = None
     if form == "step":
         step = draw(st.sampled_from([0.05, 0.1, 0.25, 1.0, 3.7]) | st.floats(1e-3, 1e3))
-        low = round(bounds[0], 3)
+        low = draw(st.floats(-1e6, 1e6)) * step
         bounds = [low, low + draw(st.integers(0, 1000)) * step]
-    bare = Float(*bounds, log=form == "log", step=step if form == "step" else None)
+    bare = Float(*bounds, log=form == "log", step=step)
     return Float(
         bare.low,
         bare.high,

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -18,6 +19,9 @@ from sllmbo.errors import SpaceError
 
 Scalar: TypeAlias = bool | int | float | str | None
 """What a parameter value can be."""
+
+_FINEST = 1e7
+"""A bound may hold so many steps at most: beyond, rounding moves grid points by more than Optuna tolerates (1e-8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class When:
         object.__setattr__(self, "values", tuple(values))
         if not self.values:
             raise SpaceError(f"The condition on {parameter!r} has no values; name at least one.")
+
+    def holds(self, value: object) -> bool:
+        """Tell whether *value* is one of the condition's; True is not 1."""
+        return any(_identity(value) == _identity(wanted) for wanted in self.values)
 
 
 def _number(value: object) -> float:
@@ -60,10 +68,12 @@ def _check_bounds(parameter: Float | Int) -> None:
     low, high = parameter.low, parameter.high
     if low > high:
         raise SpaceError(f"{name}(low={low!r}, high={high!r}): low must not exceed high; swap them.")
+    if not math.isfinite(float(high) - float(low)):
+        raise SpaceError(f"{name}(low={low!r}, high={high!r}): the range is too wide for numbers; narrow it.")
     if parameter.log and low <= 0:
         raise SpaceError(f"{name}(low={low!r}, log=True): a log scale needs low > 0; raise low or drop log.")
     if parameter.step is not None and parameter.step <= 0:
-        raise SpaceError(f"{name}(step={parameter.step!r}): step must be positive.")
+        raise SpaceError(f"{name}(step={parameter.step!r}): step must be positive; drop it for none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class Float:
 
     Raises:
         SpaceError: If low > high, a log scale does not start above zero, log and step are combined, a step is not
-            positive, or the default lies outside.
+            positive or too fine, or the default lies outside.
 
     Example:
         >>> Float(1e-3, 0.3, log=True).repair("0.5")
@@ -93,30 +103,35 @@ class Float:
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", _number(self.low))
         object.__setattr__(self, "high", _number(self.high))
+        if self.step is not None:
+            object.__setattr__(self, "step", _number(self.step))
         _check_bounds(self)
         if self.step is not None:
             if self.log:
                 raise SpaceError(f"Float(log=True, step={self.step!r}): log and step exclude each other; drop one.")
-            object.__setattr__(self, "step", float(self.step))
+            if max(abs(self.low), abs(self.high)) > _FINEST * self.step:
+                raise SpaceError(
+                    f"Float(low={self.low!r}, high={self.high!r}, step={self.step!r}): the step is too fine for "
+                    "numbers of this size; drop it or make it larger."
+                )
             object.__setattr__(self, "high", self._on_grid(math.floor((self.high - self.low) / self.step + 1e-8)))
         if self.default is not None:
             object.__setattr__(self, "default", _check_default(self, self.default))
 
     def _on_grid(self, index: int) -> float:
         assert self.step is not None
-        # Decimal text keeps 0.1 * 3 from becoming 0.30000000000000004.
-        return float(f"{self.low + index * self.step:.12g}")
+        # Decimals keep 0.1 * 3 from becoming 0.30000000000000004.
+        return float(Decimal(repr(self.low)) + index * Decimal(repr(self.step)))
 
     def contains(self, value: object) -> bool:
         """Tell whether *value* is a number in range and on the grid."""
         if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        number = float(value)
-        if not self.low <= number <= self.high:
+        if not self.low <= value <= self.high:  # type: ignore[operator]  # typeshed's Real has no comparison with float
             return False
         if self.step is None:
             return True
-        index = (number - self.low) / self.step
+        index = (float(value) - self.low) / self.step
         return abs(index - round(index)) < 1e-8
 
     def repair(self, value: object) -> float:
@@ -168,7 +183,7 @@ class Int:
             bound = getattr(self, name)
             if _number(bound) != int(_number(bound)):
                 raise SpaceError(f"Int({name}={bound!r}): an integer is needed; use Float for real values.")
-            object.__setattr__(self, name, int(bound))
+            object.__setattr__(self, name, int(bound) if isinstance(bound, Integral) else int(_number(bound)))
         _check_bounds(self)
         if self.log and self.step != 1:
             raise SpaceError(f"Int(log=True, step={self.step!r}): log and step exclude each other; drop one.")
@@ -189,6 +204,8 @@ class Int:
         Raises:
             SpaceError: If *value* is no finite number.
         """
+        if isinstance(value, Integral) and self.contains(value):
+            return int(value)  # not by way of a float, which is exact up to 2**53 only
         number = min(max(_number(value), self.low), self.high)
         return min(self.low + round((number - self.low) / self.step) * self.step, self.high)
 
@@ -243,10 +260,18 @@ class Categorical:
         return any(_identity(value) == _identity(choice) for choice in self.choices)
 
     def labels(self) -> tuple[str, ...]:
-        """Return one text per choice: the choices themselves where all are text, else their JSON texts."""
+        """
+        Return one text per choice: the choices themselves where all are text, else their JSON texts.
+
+        `repair` reads each back: where the JSON text of a choice is another choice, its type is added ('1 (int)').
+        """
         if all(isinstance(choice, str) for choice in self.choices):
             return tuple(str(choice) for choice in self.choices)
-        return tuple(json.dumps(choice) for choice in self.choices)
+        texts = [json.dumps(choice) for choice in self.choices]
+        return tuple(
+            f"{text} ({type(choice).__name__})" if text in self.choices else text
+            for text, choice in zip(texts, self.choices, strict=True)
+        )
 
     def repair(self, value: object) -> Scalar:
         """
@@ -303,10 +328,10 @@ def _spelling(value: object) -> str:
 
 
 def _to_unit(value: float, low: float, high: float, log: bool) -> float:
-    if low == high:
-        return 0.0
     if log:
         value, low, high = math.log(max(value, low)), math.log(low), math.log(high)
+    if low == high:  # also two neighbouring numbers whose logarithms are the same
+        return 0.0
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 

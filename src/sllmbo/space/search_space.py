@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -31,8 +32,9 @@ class Repair:
     def to_json(self) -> dict[str, object]:
         """Return the repair as a JSON object; what is no JSON scalar is given by its text."""
         given = self.given
-        if not (given is None or isinstance(given, (bool, int, float, str))) or given != given:
-            given = repr(given)[:200]
+        is_scalar = given is None or isinstance(given, (bool, int, float, str))
+        if not is_scalar or (isinstance(given, float) and not math.isfinite(given)):
+            given = repr(given)
         if isinstance(given, str):
             given = given[:200]
         return {"parameter": self.parameter, "given": given, "used": self.used, "rule": self.rule}
@@ -96,7 +98,7 @@ class SearchSpace(Mapping[str, Parameter]):
         return len(self._parameters)
 
     def __hash__(self) -> int:
-        return hash(tuple(self._parameters.items()))
+        return hash(frozenset(self._parameters.items()))  # equality is that of mappings, without order
 
     def __repr__(self) -> str:
         return f"SearchSpace({self._parameters!r})"
@@ -110,7 +112,7 @@ class SearchSpace(Mapping[str, Parameter]):
             return False
         other = self._parameters[condition.parameter]
         value = params[condition.parameter]
-        return other.contains(value) and other.repair(value) in condition.values
+        return other.contains(value) and condition.holds(other.repair(value))
 
     def contains(self, params: Mapping[str, Any]) -> bool:
         """Tell whether *params* has exactly the active parameters, each with a value that it can have."""
@@ -127,6 +129,8 @@ class SearchSpace(Mapping[str, Parameter]):
         Raises:
             SpaceError: If a value has no meaning for its parameter, or one without a default is missing.
         """
+        if not isinstance(params, Mapping):
+            raise SpaceError(f"{params!r} is no configuration; give values by parameter name.")
         fixed: dict[str, Scalar] = {}
         repairs: list[Repair] = []
         for name, parameter in self.items():
@@ -187,6 +191,8 @@ class SearchSpace(Mapping[str, Parameter]):
         Raises:
             SpaceError: If *data* does not describe a search space.
         """
+        if not isinstance(data, Mapping):
+            raise SpaceError(f"{data!r} is no search space; give parameters by name.")
         return cls({name: _parameter_from_json(name, entry) for name, entry in data.items()})
 
 
