@@ -178,9 +178,9 @@ def test_dropped_connection() -> None:
 def test_retry_after_is_honoured() -> None:
     """The pause that the server asks for is kept, and then the question is asked again."""
     start = time.monotonic()
-    with ChatServer([chat_server.status(429, retry_after=0.3), {"x": 2}]) as server:
+    with ChatServer([chat_server.status(429, retry_after=0.8), {"x": 2}]) as server:
         assert 2 == ask(gateway_to(server)).value
-    assert time.monotonic() - start > 0.3
+    assert time.monotonic() - start > 0.8
 
 
 def test_retry_after_beyond_the_deadline() -> None:
@@ -380,7 +380,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """Any text gives JSON or a `ReplyError`, never another exception."""
     try:
         value = read_json(text)
-    except ReplyError as error:
-        assert str(error)
-    else:
-        assert isinstance(value, (dict, list))
+    except ReplyError:
+        return
+    assert isinstance(value, (dict, list))

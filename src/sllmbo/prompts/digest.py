@@ -21,7 +21,7 @@ from sllmbo.prompts import words
 from sllmbo.space import Categorical, Parameter, SearchSpace
 
 _N_BEST = 4
-_N_LAST = 3
+_N_LAST = 2
 _N_FAILED = 2
 _N_PRUNED = 1
 _N_RUNNING = 2
@@ -75,7 +75,7 @@ class _Study:
             return ""
         best = self.ranked[:_N_BEST]
         lines = [f"Best of {len(self.ranked)} (parameters that are not named have their default):"]
-        lines += [self._line(o, self._details(o)) for o in best]
+        lines += [self._line(o, self._details(o) if o is best[0] else "") for o in best]
         default = next((o for o in self.ranked if self._is_default(o)), None)
         if default is not None and default not in best:
             lines.append(f"The default configuration has rank {self.ranked.index(default) + 1}: {self._head(default)}.")
@@ -95,19 +95,32 @@ class _Study:
             named = words.some((f"{words.quoted(c, 30)} {n}x" for c, n in classes.most_common()), 4)
             lines.append(f"Failed {len(failed)} ({named}), the latest:")
             lines += [self._line(o, f" because {self._reason(o)}") for o in failed[-_N_FAILED:]]
+            lines += self._where_all_fail(failed)
         pruned = [o for o in self.history if o.state == "pruned"]
         if pruned:
             lines.append(f"Pruned early as not promising {len(pruned)}, the latest:")
             lines += [self._line(o) for o in pruned[-_N_PRUNED:]]
         return "\n".join(lines)
 
+    def _where_all_fail(self, failed: Sequence[Observation]) -> list[str]:
+        """Say which single parameter tells all failures from all complete trials, if any does."""
+        if len(failed) < 2 or len(self.ranked) < 2:
+            return []
+        for name, parameter in self.space.items():
+            if isinstance(parameter, Categorical):
+                continue
+            bad, fine = _values(name, parameter, failed), _values(name, parameter, self.ranked)
+            if len(bad) == len(failed) and fine and (min(bad) > max(fine) or max(bad) < min(fine)):
+                return [f"All failures have {words.name(name)} {_span(bad)}, all complete trials {_span(fine)}."]
+        return []
+
     def parameters(self) -> str:
         if len(self.ranked) < _ENOUGH_FOR_REGIONS:
             return ""
         good = self.ranked[: max(2, math.ceil(len(self.ranked) / 4))]
         head = (
-            f"PARAMETERS in the best {len(good)} of {len(self.ranked)} trials (10 %, median, 90 % of their values) and in "
-            "all (trend: rank correlation, + means that larger values did better)"
+            f"PARAMETERS in the best {len(good)} of {len(self.ranked)} trials (10 %, median, 90 % of their values) and "
+            "in all (trend: rank correlation, + means that larger values did better)"
         )
         return "\n".join([head, *(self._parameter(name, good) for name in self.space)])
 
@@ -142,7 +155,7 @@ class _Study:
         def mask(match: re.Match[str]) -> str:
             return match.group(0) if match.group(2) in known else f"{match.group(1)}...{match.group(1)}"
 
-        return words.quoted(re.sub(r"(['\"])(.*?)\1", mask, o.reason), 110)
+        return words.quoted(re.sub(r"(['\"])(.*?)\1", mask, o.reason), 80)
 
     def _parameter(self, name: str, good: Sequence[Observation]) -> str:
         parameter = self.space[name]
@@ -158,7 +171,11 @@ class _Study:
         if not tried:
             return "never tried"
         trend = self._trend(name, parameter)
-        facts = [f"best {', '.join(words.number(float(q)) for q in np.quantile(best, _QUANTILES))}"] if best else []
+        facts = (
+            [f"best {', '.join(words.number(float(q)) for q in np.quantile(best, _QUANTILES, method='nearest'))}"]
+            if best
+            else []
+        )
         facts.append(f"tried {_span(tried)}")
         facts += _edges(parameter, best) + _gap(parameter, visited)
         facts += [f"trend {trend:+.2f}"] if abs(trend) >= _WORTH_A_WORD else []

@@ -13,6 +13,7 @@ Example:
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -95,8 +96,10 @@ def refusal(words: str = "I cannot help with that.") -> Reply:
 
 
 def status(code: int, message: str = "scripted error", *, retry_after: float | None = None) -> Reply:
-    """Return an HTTP error, with the seconds to wait in Retry-After if given."""
-    headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
+    """Return an HTTP error, with the seconds to wait before the next request if given."""
+    headers = {}
+    if retry_after is not None:  # Retry-After holds whole seconds; OpenAI's clients read the other one first
+        headers = {"Retry-After": str(math.ceil(retry_after)), "Retry-After-Ms": f"{retry_after * 1000:.0f}"}
     return Reply(json.dumps({"error": {"message": message, "type": "error", "code": None}}), code, headers)
 
 

@@ -1,0 +1,110 @@
+"""
+`LLMAdvisor`: a chat model gives the advice. Render, ask, parse; the study's history is the only memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sllmbo import prompts
+from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
+from sllmbo.llm import Gateway
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+from sllmbo.usage import Usage
+
+
+class LLMAdvisor:
+    """
+    Advice from a chat model. Safe to share between threads; pickles without key and connection.
+
+    Args:
+        llm: "provider:name" of the chat model, such as "openai:gpt-5-mini". The provider's key comes from the
+            environment.
+        base_url: An OpenAI-compatible server (vLLM, llama.cpp, LM Studio, a gateway) to ask instead of the provider's
+            own; the key in OPENAI_API_KEY, if set, is sent to it.
+        timeout: Seconds that one question may take in all, retries and a correction included.
+
+    Raises:
+        ConfigError: If the chat model is named wrongly or its key is missing.
+        MissingExtra: If the provider's client is not installed.
+
+    Example:
+        >>> LLMAdvisor("openai:qwen3", base_url="http://localhost:8000/v1")
+        LLMAdvisor('openai:qwen3', base_url='http://localhost:8000/v1', timeout=60.0)
+    """
+
+    def __init__(self, llm: str, *, base_url: str | None = None, timeout: float = 60.0) -> None:
+        self._gateway = Gateway(llm, base_url=base_url, timeout=timeout)
+        self._gateway.check_config()  # a wrong name or a missing key shows here, not in the middle of a study
+
+    def __repr__(self) -> str:
+        return repr(self._gateway).replace("Gateway", type(self).__name__, 1)
+
+    def design_space(self, task: Task) -> SpaceDesign:
+        """
+        Ask for a search space, with the documented space of the estimator as the reference where one is known.
+
+        Raises:
+            AdviceError: If no usable space could be had.
+        """
+        prompt = prompts.render_design(task, _documented_space(task))
+
+        def check(reply: Any) -> tuple[SearchSpace, str]:
+            return prompts.parse_design(reply, task)
+
+        answer = self._gateway.ask(
+            instructions=prompt.instructions, prompt=prompt.text, schema=prompts.design_schema(), check=check
+        )
+        space, rationale = answer.value
+        return SpaceDesign(
+            space=space,
+            rationale=rationale,
+            source="llm",
+            origin=answer.chat_model,
+            prompt_version=prompt.version,
+            usage=answer.usage,
+        )
+
+    def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
+        """
+        Ask for up to `request.n` configurations, in one question.
+
+        Raises:
+            AdviceError: If no usable advice could be had.
+        """
+        prompt = prompts.render_suggestions(
+            request.task, request.space, request.history, n=request.n, purpose=request.purpose
+        )
+
+        def check(reply: Any) -> tuple[prompts.Suggestion, ...]:
+            return prompts.parse_suggestions(reply, request.space, request.n)
+
+        answer = self._gateway.ask(
+            instructions=prompt.instructions,
+            prompt=prompt.text,
+            schema=prompts.suggestions_schema(request.space, request.n),
+            check=check,
+        )
+        return [
+            Advice(
+                params=params,
+                rationale=rationale,
+                source="llm",
+                origin=answer.chat_model,
+                prompt_version=prompt.version,
+                usage=Usage() if index else answer.usage,
+            )
+            for index, (params, rationale) in enumerate(answer.value)
+        ]
+
+
+def _documented_space(task: Task) -> SearchSpace | None:
+    from sllmbo.advisors.knowledge import find_estimator
+
+    known = find_estimator(task.estimator or task.description)
+    if known is None:
+        return None
+    kind = task.data.kind if task.data else known.kinds[0]
+    return known.space(kind) if kind in known.kinds else None
