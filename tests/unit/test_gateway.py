@@ -201,7 +201,7 @@ def test_deadline(reply: chat_server.Reply) -> None:
         start = time.monotonic()
         with pytest.raises(Unavailable, match=r"within 0\.7 s"):
             ask(gateway)
-        assert 0.6 < time.monotonic() - start < 1.7
+        assert 0.6 < time.monotonic() - start < 3
 
 
 def test_deadline_covers_the_repair() -> None:

@@ -298,8 +298,8 @@ replies = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["candidates", "params", "C", "kernel", "degree", "intent", "rationale", "parameters", "name", "type"]
-                + ["low", "high", "log", "choices", "default", "when", "values", "parameter"]
+                "candidates params C kernel degree intent rationale parameters name type "
+                "low high log choices default when values parameter".split()
             ),
             inner,
             max_size=6,
