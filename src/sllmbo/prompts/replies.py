@@ -33,10 +33,19 @@ def suggestions_schema(space: SearchSpace, n: int) -> dict[str, Any]:
     candidate = {
         "intent": {"type": "string", "enum": list(INTENTS)},
         "rationale": {"type": "string", "description": "one sentence: the claim and the trial numbers it rests on"},
-        "params": json_schema(space),
+        "params": _without_descriptions(json_schema(space)),
     }
     listed = {"type": "array", "minItems": 1, "maxItems": n, "items": _object(candidate)}
     return _object({"candidates": listed})
+
+
+def _without_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the words on parameters: the prompt holds them, quoted as untrusted and cut to length."""
+    bare = {
+        name: {key: value for key, value in entry.items() if key != "description"}
+        for name, entry in schema["properties"].items()
+    }
+    return {**schema, "properties": bare}
 
 
 def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestion, ...]:
