@@ -24,7 +24,13 @@ from sllmbo.tuner.data import Dataset
 N_JOBS = 2
 """Threads of one fit. A fixed number, not that of the cores: for some libraries the last bits depend on it."""
 
+SMALL = 200_000
+"""Cells below which a fit gets one thread: two gain nothing there, and on a busy machine they wait for each other."""
+
 _BOOSTING = ("lightgbm", "xgboost", "catboost")
+
+_SCALED_TARGET = ("SVR", "NuSVR", "LinearSVR", "MLPRegressor")
+"""Regressors whose defaults suppose a target of deviation 1; an instance that was given keeps its target."""
 
 _LIGHTGBM_MORE: dict[str, Any] = {
     "cat_l2": 10.0,
@@ -79,7 +85,7 @@ class EstimatorSpec:
             if not hasattr(value, "get_params") and not name.endswith(("steps", "transformers", "transformer_list"))
         }
 
-    def build(self, params: Mapping[str, Any], dataset: Dataset, seed: int, *, n_jobs: int = N_JOBS) -> Any:
+    def build(self, params: Mapping[str, Any], dataset: Dataset, seed: int, *, n_jobs: int | None = None) -> Any:
         """
         Return an unfitted estimator that takes the raw rows of *dataset*.
 
@@ -87,7 +93,7 @@ class EstimatorSpec:
             params: Values of the estimator's parameters; the other ones keep theirs.
             dataset: What it will be fitted on, or on parts of it.
             seed: Seeds everything random in it that has no seed of its own.
-            n_jobs: Threads of one fit, where none are set.
+            n_jobs: Threads of one fit, where none are set; None for 1 on small data and else 2.
 
         Raises:
             TaskError: If the estimator does not have one of the parameters.
@@ -96,6 +102,8 @@ class EstimatorSpec:
         for name in params:
             if name not in known:
                 raise TaskError(_unknown_parameter(name, self.name, known))
+        if n_jobs is None:
+            n_jobs = 1 if dataset.X.size < SMALL else N_JOBS
         estimator = _set(self.prototype, {**_machine_settings(self.prototype, known, seed, n_jobs), **params})
         return _for_raw_rows(estimator, dataset, given=self.given)
 
@@ -243,29 +251,44 @@ def _machine_settings(estimator: Any, known: Mapping[str, Any], seed: int, n_job
 def _for_raw_rows(estimator: Any, dataset: Dataset, *, given: bool) -> Any:
     from sklearn.pipeline import Pipeline
 
-    from sllmbo.tuner.preprocess import EncodedClassifier, NativeCategories, SelectColumns, dense, safe_names
+    from sllmbo.tuner.preprocess import SelectColumns
 
     if isinstance(estimator, Pipeline):
         return estimator
-    library, columns, inner = _root(estimator), dataset.columns, estimator
-    plain = given and _takes_as_it_is(estimator, dataset)
-    prepare: Any
+    inner = _wrapped(estimator, dataset, given=given)
+    if given and _takes_as_it_is(estimator, dataset):
+        return inner
+    columns = SelectColumns(dataset.columns)
+    return Pipeline([("columns", columns), ("prepare", _preparation(estimator, dataset)), ("estimator", inner)])
+
+
+def _preparation(estimator: Any, dataset: Dataset) -> Any:
+    from sllmbo.tuner.preprocess import NativeCategories, dense
+
+    library, columns = _root(estimator), dataset.columns
     if library in _BOOSTING or _class_name(estimator).startswith("HistGradientBoosting"):
         bins = getattr(estimator, "max_bins", None)  # scikit-learn refuses more levels than bins
-        prepare = NativeCategories(columns.categorical, max_levels=bins, as_text=library == "catboost")
-    else:
-        trees = _is_tree(estimator)
-        prepare = dense(columns, one_hot=not trees, scale=not trees)
+        return NativeCategories(columns.categorical, max_levels=bins, as_text=library == "catboost")
+    trees = any(word in _class_name(estimator) for word in ("Forest", "Tree", "AdaBoost", "GradientBoosting"))
+    return dense(columns, one_hot=not trees, scale=not trees)
+
+
+def _wrapped(estimator: Any, dataset: Dataset, *, given: bool) -> Any:
+    """Return the estimator told about categories, and wrapped where it wants other targets than there are."""
+    from sllmbo.tuner.preprocess import EncodedClassifier, safe_names, scaled_target
+
+    library, columns = _root(estimator), dataset.columns
     if columns.categorical and library == "xgboost":
-        inner = _set(estimator, {"enable_categorical": True})
+        estimator = _set(estimator, {"enable_categorical": True})
     if columns.categorical and library == "catboost" and not estimator.get_params().get("cat_features"):
         safe = dict(zip(columns.features(), safe_names(columns.features()), strict=True))
-        inner = _set(estimator, {"cat_features": [safe[name] for name in columns.categorical]})
+        # A tuple, because scikit-learn cannot clone CatBoost's estimators with a list.
+        estimator = _set(estimator, {"cat_features": tuple(safe[name] for name in columns.categorical)})
     if library in ("xgboost", "catboost") and dataset.kind == "classification":
-        inner = EncodedClassifier(inner)
-    if plain:
-        return inner
-    return Pipeline([("columns", SelectColumns(columns)), ("prepare", prepare), ("estimator", inner)])
+        return EncodedClassifier(estimator)
+    if not given and _class_name(estimator) in _SCALED_TARGET:
+        return scaled_target(estimator)
+    return estimator
 
 
 def _takes_as_it_is(estimator: Any, dataset: Dataset) -> bool:
@@ -286,11 +309,6 @@ def _allows_missing(estimator: Any) -> bool:
         return bool(get_tags(estimator).input_tags.allow_nan)
     except (AttributeError, TypeError):  # an estimator of before scikit-learn had tags
         return False
-
-
-def _is_tree(estimator: Any) -> bool:
-    name = _class_name(estimator)
-    return any(word in name for word in ("Forest", "Tree", "AdaBoost", "GradientBoosting"))
 
 
 def _class_name(estimator: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -27,7 +27,7 @@ from sllmbo.tuner.data import is_number
 
 Role: TypeAlias = Literal["numeric", "categorical", "date"]
 
-DATE_PARTS = ("year", "month", "day", "dayofweek", "hour")
+DATE_PARTS = ("year", "month", "day", "day_of_week", "hour")
 """Calendar features, coarse to fine."""
 
 _DATE_TEXT = r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?"
@@ -268,7 +268,10 @@ class NativeCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _category(self, series: pd.Series[Any]) -> pd.Series[Any]:
         if self.as_text:
             return series.fillna("missing")
-        values = pd.Categorical(series, categories=self.levels_[str(series.name)])
+        levels = pd.Index(self.levels_[str(series.name)])
+        values = pd.Categorical.from_codes(
+            levels.get_indexer(pd.Index(series)), categories=levels
+        )  # unknown ones get -1: missing
         return pd.Series(values, index=series.index)
 
 
@@ -289,6 +292,11 @@ def dense(columns: Columns, *, one_hot: bool, scale: bool) -> ColumnTransformer:
         else OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2)
     )
     return ColumnTransformer([("numeric", numbers, columns.numeric), ("categorical", encoder, columns.categorical)])
+
+
+def scaled_target(estimator: Any) -> TransformedTargetRegressor:
+    """Return a regressor that learns the target with mean 0 and deviation 1, and predicts it in its own unit."""
+    return TransformedTargetRegressor(estimator, transformer=StandardScaler())
 
 
 def _estimator_has(name: str) -> Any:
