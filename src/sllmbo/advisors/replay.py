@@ -21,9 +21,19 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sllmbo import errors
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
-from sllmbo.errors import AdviceError, ConfigError, ReplayMismatch, SllmboError
+from sllmbo.errors import (
+    AdviceError,
+    AuthenticationFailed,
+    ConfigError,
+    ProviderError,
+    RateLimited,
+    Refused,
+    ReplayMismatch,
+    ReplyError,
+    SllmboError,
+    Unavailable,
+)
 from sllmbo.history import Observation
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -31,7 +41,10 @@ from sllmbo.usage import Usage
 
 _SCHEMA = 1
 _MISSING = "nothing"
-_ERRORS = {name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, AdviceError)}
+_ERRORS: dict[str, type[AdviceError]] = {
+    cls.__name__: cls
+    for cls in (AdviceError, ReplyError, ProviderError, AuthenticationFailed, RateLimited, Refused, Unavailable)
+}
 
 
 class RecordingAdvisor:

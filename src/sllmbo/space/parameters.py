@@ -238,8 +238,18 @@ class Categorical:
     description: str = ""
     condition: When | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(self.choices))
+    def __init__(
+        self,
+        choices: Sequence[Scalar],
+        *,
+        default: Scalar = None,
+        description: str = "",
+        condition: When | None = None,
+    ) -> None:
+        object.__setattr__(self, "choices", tuple(choices))
+        object.__setattr__(self, "default", default)
+        object.__setattr__(self, "description", description)
+        object.__setattr__(self, "condition", condition)
         if not self.choices:
             raise SpaceError("Categorical(choices=()): at least one choice is needed.")
         for choice in self.choices:
