@@ -61,7 +61,7 @@ class TuneResult:
     """"trials", "seconds", "patience" or "interrupted"."""
     study: str
     storage: str | None
-    """URL of the storage; None if the study was kept in memory."""
+    """URL of the storage, without a password; None if the study was kept in memory."""
     estimator_name: str = ""
     advisor: str = ""
     """Who advised: "rules (no chat model)", a chat model's name, "" if nobody."""

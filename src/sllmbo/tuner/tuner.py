@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -15,8 +17,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeatThread, get_heartbeat_thread
 from optuna.trial import Trial, TrialState
 
-from sllmbo.advisors import Advisor, choose_advisor
-from sllmbo.errors import ConfigError, StudyError
+from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
+from sllmbo.errors import ConfigError, ReplyError, StudyError
 from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._record import DETAILS, FAILURE
@@ -25,6 +27,8 @@ from sllmbo.samplers.advised import Init
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import Task
 from sllmbo.tuner.methods import ADVISED, make_sampler
+
+_logger = logging.getLogger("sllmbo")
 
 SPACE = "sllmbo:space"
 """User attribute of a study: its search space."""
@@ -107,13 +111,30 @@ class Tuner:
         if given is not None:
             record: dict[str, Any] = {"source": "user"}
         else:
-            advisor = self.advisor if self.advisor is not None else choose_advisor("offline")
-            design = advisor.design_space(self.task)
+            design = self._design_space()
             given = design.space
             record = {"source": design.source, "origin": design.origin, "rationale": design.rationale}
             record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
         self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
         return given
+
+    def _design_space(self) -> SpaceDesign:
+        """Ask the advisor; take the documented space where a chat model answers, but not usably."""
+        documented = choose_advisor("offline")
+        if self.advisor is None:
+            return documented.design_space(self.task)
+        try:
+            return self.advisor.design_space(self.task)
+        except ReplyError as error:
+            design = replace(documented.design_space(self.task), usage=error.usage)
+            _logger.warning(
+                "%s designed no usable search space (%s), so the documented space of %s is used; pass space= to use "
+                "your own, or raise the level of the logger 'sllmbo' to silence this.",
+                type(self.advisor).__name__,
+                error,
+                self.task.estimator or self.task.description,
+            )
+            return design
 
     def ask(self) -> Trial:
         """Return the next trial, with all its parameters in `trial.params`."""
@@ -204,12 +225,13 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
     except Exception as error:  # SQLAlchemy and the drivers raise classes of their own
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise ConfigError(
-            f"The storage {_without_password(storage)!r} cannot be opened ({reason[0] if reason else error!r}); "
+            f"The storage {without_password(storage)!r} cannot be opened ({reason[0] if reason else error!r}); "
             "check the URL, the server and the driver."
         ) from error
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Return *url* as it may be shown."""
     scheme, _, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     return f"{scheme}://{login.partition(':')[0]}{at}{host}"

@@ -16,9 +16,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sllmbo.advisors import Advisor
-from sllmbo.advisors.knowledge import find_estimator
 from sllmbo.budget import Budget
-from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
+from sllmbo.errors import AdviceError, SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._record import ORIGIN, SOURCE
@@ -29,11 +28,10 @@ from sllmbo.task import Kind, Task
 from sllmbo.tuner.data import Dataset, facts, from_arrays, holdout
 from sllmbo.tuner.derive import derive_space
 from sllmbo.tuner.estimators import EstimatorSpec, resolve_estimator
-from sllmbo.tuner.evaluation import Evaluation, evaluate, fit, make_splits, score_on
-from sllmbo.tuner.methods import ADVISED
+from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, fit, make_splits, score_on
 from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
 from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
-from sllmbo.tuner.tuner import SPACE, Tuner
+from sllmbo.tuner.tuner import SPACE, Tuner, without_password
 
 Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
 
@@ -70,6 +68,7 @@ def tune(
     study_name: str | None = None,
     seed: int = 0,
     description: str = "",
+    on_start: Callable[[Study], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TuneResult:
     """
@@ -109,6 +108,7 @@ def tune(
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
         description: The problem in words, for the chat model.
+        on_start: Called with the study, once everything is checked and before the first trial.
         callbacks: Called after each trial with the study and the trial, as Optuna calls them.
 
     Returns:
@@ -146,8 +146,9 @@ def tune(
         n_trials=budget.trials,
         estimator_params=spec.parameters(),
     )
-    tuner = Tuner(
-        space if space is not None else _space_without_advice(spec, method, llm),
+    tuner = _tuner(
+        spec,
+        space,
         task=task,
         method=method,
         llm=llm,
@@ -160,7 +161,9 @@ def tune(
         seed=seed,
     )
     _check_space(tuner.space, spec)
-    _check_data(tuner.study, train)
+    _check_data(tuner.study, train, splits)
+    if on_start is not None:
+        on_start(tuner.study)
 
     def objective(trial: Trial) -> Evaluation:
         def report(step: int, value: float) -> None:
@@ -189,17 +192,17 @@ def run(
     """
     spending = BudgetCallback(budget)
     waiting = PatienceCallback(patience) if patience is not None else None
-    while True:
-        reason = spending.spent(tuner.study)
-        if reason is not None:
-            return reason
-        if waiting is not None and waiting.is_exhausted(tuner.study):
-            return "patience"
-        try:
+    try:
+        while True:
+            reason = spending.spent(tuner.study)
+            if reason is not None:
+                return reason
+            if waiting is not None and waiting.is_exhausted(tuner.study):
+                return "patience"
             _run_trial(tuner, objective, callbacks)
-        except KeyboardInterrupt:
-            return "interrupted"
-        _check_hope(tuner.study)
+            _check_hope(tuner.study)
+    except KeyboardInterrupt:
+        return "interrupted"
 
 
 def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
@@ -238,16 +241,15 @@ def _check_hope(study: Study) -> None:
         )
 
 
-def _space_without_advice(spec: EstimatorSpec, method: str, llm: str | Advisor | None) -> SearchSpace | None:
-    """Return a space derived from the estimator's defaults where it is not documented and no chat model designs one."""
-    from sllmbo.advisors import choose_advisor
-    from sllmbo.advisors.rules import RuleAdvisor
-
-    if find_estimator(spec.name) is not None:
-        return None
-    if method in ADVISED and not isinstance(choose_advisor(llm), RuleAdvisor):
-        return None
-    return derive_space(spec)
+def _tuner(spec: EstimatorSpec, space: SearchSpace | None, **settings: Any) -> Tuner:
+    """Return the tuner; its space is derived from the estimator's defaults where the advisor knows none."""
+    try:
+        return Tuner(space, **settings)
+    except AdviceError as error:
+        # A chat model that failed raises a subclass, and is not replaced unasked.
+        if space is not None or type(error) is not AdviceError:
+            raise
+        return Tuner(derive_space(spec), **settings)
 
 
 def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:
@@ -257,19 +259,20 @@ def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:
             raise SpaceError(f"The search space has {name!r}, which {spec.name!r} has not; remove or rename it.")
 
 
-def _check_data(study: Study, dataset: Dataset) -> None:
-    """Remember which data the study is about, and refuse to mix two."""
+def _check_data(study: Study, dataset: Dataset, splits: Sequence[Split]) -> None:
+    """Remember which data and folds the study is about, and refuse to mix two."""
     import pandas as pd
 
     rows = pd.util.hash_pandas_object(dataset.X.assign(**{"\0target": dataset.y}), index=False)
-    digest = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
+    folds = [part.astype("int64").tobytes() for split in splits for part in split]
+    digest = hashlib.sha256(b"".join([rows.to_numpy().tobytes(), *folds])).hexdigest()[:16]
     stored = study.user_attrs.get(DATA)
     if stored is None:
         study.set_user_attr(DATA, digest)
     elif stored != digest:
         raise StudyError(
-            f"The study {study.study_name!r} is about other data, or the rows were split with another seed; "
-            "name another study."
+            f"The study {study.study_name!r} is about other data, or about other folds, hold-out or seed of the same "
+            "data; name another study."
         )
 
 
@@ -311,7 +314,7 @@ def _conclude(
         usage=total_usage(tuner.study),
         stop_reason=stop_reason,
         study=tuner.study.study_name,
-        storage=storage if isinstance(storage, str) else None,
+        storage=without_password(storage) if isinstance(storage, str) else None,
         estimator_name=spec.name,
         advisor=_advisor_of(tuner),
         notes=dataset.notes,
