@@ -110,7 +110,7 @@ def test_repeats_are_turned_down_and_the_partner_serves() -> None:
 )
 def test_a_bad_chat_model_costs_no_trial(kind, reply, caplog) -> None:
     """The study finishes, each turn of the chat model has its fallback with the reason, and the log tells it."""
-    result, requests = _tune(reply, n_trials=10, timeout=0.5)
+    result, _ = _tune(reply, n_trials=10, timeout=0.5)
     fallen = [trial for trial in result.trials if trial["fallback"]]
 
     _assert_sound(result, n_trials=10)
