@@ -102,7 +102,10 @@ def test_nothing_inside_imports_public_names_from_the_root():
     assert [] == found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+SOURCES = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not path.startswith("advisors/knowledge/")])
 def test_files_stay_short(path):
-    """No file of the package is longer than 400 lines."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    """No file of the package is longer than 400 lines, but for tables of knowledge."""
+    assert len((PACKAGE / path).read_text(encoding="utf-8").splitlines()) <= 400
