@@ -1,0 +1,62 @@
+"""
+What the documents show runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def _run(code: list[str], folder: Path) -> None:
+    env = {**os.environ, "PYTHONWARNINGS": "error::DeprecationWarning:sllmbo"}
+    env.pop("SLLMBO_LLM", None)
+    done = subprocess.run([sys.executable, *code], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda p: p.name)
+def test_python_blocks_of_a_page_run(page, tmp_path) -> None:
+    """Each page's Python blocks run one after the other, as a reader would type them."""
+    blocks = BLOCK.findall(page.read_text())
+
+    assert blocks
+    _run(["-c", "\n".join(blocks)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "script", [path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "demo.py"], ids=lambda p: p.name
+)
+def test_an_example_runs(script, tmp_path) -> None:
+    """Examples run offline, from any folder."""
+    _run([str(script)], tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_between_pages_hold(page) -> None:
+    """A link inside the repository leads somewhere."""
+    broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+
+    assert [] == broken
+
+
+def test_the_options_that_the_readme_shows_exist() -> None:
+    """Each long option of a `sllmbo tune` line in the README is one that the command has."""
+    text = (ROOT / "README.md").read_text()
+    shown = set(re.findall(r"(--[a-z][a-z-]+)", "\n".join(re.findall(r"^sllmbo tune .*$", text, re.MULTILINE))))
+    command = [sys.executable, "-m", "sllmbo", "tune", "--help"]
+    env = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    helped = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+
+    assert shown
+    assert [] == [option for option in shown if option not in helped]
