@@ -66,6 +66,20 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
         return False
 
 
+def repair_into(distribution: BaseDistribution, value: object) -> Any:
+    """
+    Return the value of *distribution* that is nearest to *value*.
+
+    Raises:
+        SpaceError: If *value* has no meaning for it.
+    """
+    parameter = from_distribution(distribution)
+    repaired = parameter.repair(value) if parameter is not None else None
+    if not contains(distribution, repaired):
+        raise SpaceError(f"{value!r} cannot be moved into {distribution}.")
+    return repaired
+
+
 def to_observation(trial: FrozenTrial, number: int) -> Observation:
     """
     Return *trial* as it is told to an advisor.

@@ -16,12 +16,14 @@ from sllmbo.samplers._record import Decision
 
 _logger = logging.getLogger("sllmbo")
 
+_REASON_LENGTH = 500
+
 
 def fall_back(
     error: Exception, trial: FrozenTrial, *, advisor: Advisor | None, partner: str, sampler: BaseSampler
 ) -> Decision:
     """Return the decision that the partner serves the whole trial because *advisor* failed with *error*; warn."""
-    reason = str(error) or repr(error)
+    reason = (str(error) or repr(error))[:_REASON_LENGTH]
     _logger.warning(
         "Trial %d: %s gave no usable advice (%s: %s), so %s serves the whole trial. Pass on_failure='raise' to stop "
         "instead, or raise the level of the logger 'sllmbo' to silence this.",
@@ -32,7 +34,7 @@ def fall_back(
         type(sampler).__name__,
     )
     usage = error.usage if isinstance(error, AdviceError) else None
-    return Decision(source=partner, usage=usage, fallback={"kind": type(error).__name__, "reason": reason[:500]})
+    return Decision(source=partner, usage=usage, fallback={"kind": type(error).__name__, "reason": reason})
 
 
 def describe_error(error: BaseException) -> str:

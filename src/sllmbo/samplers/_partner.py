@@ -7,17 +7,23 @@ numbers. Here the stream is set anew before each use: the same turn always draws
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sllmbo._random import derive_seed
 from sllmbo.samplers._convert import python_scalar
+
+_PENDING = "tpe:relative_params"
+"""Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
+_PIECE = 2045
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
@@ -58,6 +64,14 @@ class Partner:
         with self._lock:
             return self.sampler.infer_relative_search_space(study, trial)
 
+    def announce(self, study: Study, trial: FrozenTrial, values: Mapping[str, Any]) -> None:
+        """Let TPE, in any process, see that *values* are being tried."""
+        if not values or not isinstance(self.sampler, TPESampler):
+            return
+        text = json.dumps(values)
+        for piece, start in enumerate(range(0, len(text), _PIECE)):
+            study._storage.set_trial_system_attr(trial._trial_id, f"{_PENDING}:{piece}", text[start : start + _PIECE])
+
     def relative(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int
     ) -> dict[str, Any]:
@@ -67,7 +81,7 @@ class Partner:
             return self.sampler.sample_relative(study, trial, space)
 
     def independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution, *, turn: int
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution, *, turn: int | str
     ) -> Any:
         """Sample parameter *name*."""
         with self._lock:

@@ -23,7 +23,7 @@ class Reader:
 
     def __init__(self, space: SearchSpace | None) -> None:
         self._space = space
-        self._observations: dict[tuple[int, int], Observation] = {}
+        self._observations: dict[int, tuple[FrozenTrial, Observation]] = {}
 
     def space(self, trials: Sequence[FrozenTrial]) -> SearchSpace:
         """Return the declared space; without one, what finished trials suggested, each parameter as it was last."""
@@ -31,7 +31,7 @@ class Reader:
             return self._space
         latest: dict[str, BaseDistribution] = {}
         for trial in reversed(trials):
-            if trial.state.is_finished():
+            if trial.state.is_finished() and not is_abandoned(trial):
                 for name, distribution in trial.distributions.items():
                     latest.setdefault(name, distribution)
         return from_distributions({name: latest[name] for name in sorted(latest) if not latest[name].single()})
@@ -49,10 +49,11 @@ class Reader:
     def _observe(self, trial: FrozenTrial, number: int) -> Observation:
         if not trial.state.is_finished():
             return replace(to_observation(trial, number), params=trial.user_attrs.get(PARAMS) or dict(trial.params))
-        key = (trial._trial_id, number)
-        if key not in self._observations:
-            self._observations[key] = to_observation(trial, number)
-        return self._observations[key]
+        known, observation = self._observations.get(trial._trial_id, (None, None))
+        if observation is None or known is not trial or observation.number != number:  # ids repeat between studies
+            observation = to_observation(trial, number)
+            self._observations[trial._trial_id] = trial, observation
+        return observation
 
 
 def study_history(study: Study) -> History:

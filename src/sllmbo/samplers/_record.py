@@ -35,6 +35,10 @@ DETAILS = "sllmbo:details"
 """What else the objective measured: {"train_value", "std"}."""
 
 _RATIONALE_LENGTH = 1000
+_TEXT_LENGTH = 200
+_REASON_LENGTH = 300
+_MOST = 20
+"""How many repairs and reasons are kept: storages hold attributes of some thousand characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +64,15 @@ class Decision:
         """
         attrs: dict[str, Any] = {
             PARAMS: dict(self.params) if self.params is not None else None,
-            RATIONALE: self.rationale[:_RATIONALE_LENGTH],
-            ORIGIN: self.origin,
-            PROMPT_VERSION: self.prompt_version,
+            RATIONALE: _cut(self.rationale, _RATIONALE_LENGTH),
+            ORIGIN: _cut(self.origin),
+            PROMPT_VERSION: _cut(self.prompt_version),
             USAGE: self.usage.to_json() if self.usage is not None and self.usage != Usage() else None,
-            REPAIRS: [repair.to_json() for repair in self.repairs],
+            REPAIRS: [_repair_to_json(repair) for repair in self.repairs[:_MOST]],
             FALLBACK: dict(self.fallback) if self.fallback else None,
-            TURNED_DOWN: list(self.turned_down),
+            TURNED_DOWN: [_cut(reason, _REASON_LENGTH) for reason in self.turned_down[:_MOST]],
             BATCH: [_advice_to_json(advice) for advice in self.batch],
-            SOURCE: self.source,
+            SOURCE: _cut(self.source) or "advisor",
         }
         return {key: value for key, value in attrs.items() if value not in (None, "", [], {})}
 
@@ -100,8 +104,17 @@ def batch_of(attrs: Mapping[str, Any]) -> tuple[Advice, ...]:
 def _advice_to_json(advice: Advice) -> dict[str, Any]:
     return {
         "params": dict(advice.params),
-        "rationale": advice.rationale[:_RATIONALE_LENGTH],
-        "source": advice.source,
-        "origin": advice.origin,
-        "prompt_version": advice.prompt_version,
+        "rationale": _cut(advice.rationale, _RATIONALE_LENGTH),
+        "source": _cut(advice.source),
+        "origin": _cut(advice.origin),
+        "prompt_version": _cut(advice.prompt_version),
     }
+
+
+def _repair_to_json(repair: Repair) -> dict[str, object]:
+    return {**repair.to_json(), "parameter": _cut(repair.parameter)}
+
+
+def _cut(text: object, length: int = _TEXT_LENGTH) -> str:
+    """Return *text*, which may come from anybody's advisor, as text of at most *length* characters."""
+    return "" if text is None else str(text)[:length]

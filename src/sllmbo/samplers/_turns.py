@@ -16,17 +16,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._worker import HERE_SINCE, is_gone
 
 TURN = "sllmbo:turn"
 """
-System attribute of every trial that this package's samplers started: {"turn", "worker", "for"}.
+System attribute of every trial that this package's samplers started: {"number", "turn", "worker", "request", "for"}.
 
-"turn" is None where the user gave the parameters; "for" is the number of the abandoned one of those that is repeated.
+"number" is the trial's: Optuna copies the attributes of a trial that it retries. "turn" is None where the user gave the
+parameters; "request" is the place among those, and "for" the number of the abandoned one that is repeated.
 """
 TOLD = "sllmbo:told"
 """System attribute of a failed trial whose failure was told; without it, a failed trial was abandoned."""
 _FIXED = "fixed_params"  # Optuna's own, on enqueued trials
+_RETRIED = "failed_trial"  # Optuna's own, on the trials that its retry callback enqueues
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
@@ -72,7 +75,9 @@ def all_trials(study: Study) -> list[FrozenTrial]:
 
 def _is_orphan(trial: FrozenTrial) -> bool:
     record = trial.system_attrs.get(TURN)
-    return trial.state == TrialState.RUNNING and record is not None and is_gone(record["worker"])
+    if trial.state != TrialState.RUNNING or record is None or record["number"] != trial.number:
+        return False
+    return is_gone(record["worker"])
 
 
 def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
@@ -98,16 +103,25 @@ def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
 def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     """Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats."""
     lower = [trial for trial in trials if trial.number < number]
-    repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in lower if not is_abandoned(trial)}
+    alive = [trial for trial in lower if not is_abandoned(trial)]
+    repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in alive}
+    repeated |= {trial.system_attrs.get(_RETRIED) for trial in alive}
     for trial in lower:
         if is_abandoned(trial) and is_enqueued(trial) and trial.number not in repeated:
             return trial
     return None
 
 
+def request_index(trials: Iterable[FrozenTrial], number: int) -> int:
+    """Return the place of trial *number* among those that the user enqueued."""
+    return sum(is_enqueued(trial) for trial in trials if trial.number < number)
+
+
 def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | None:
-    """Return the last abandoned trial that had *turn*, or None."""
+    """Return the last abandoned trial that had *turn* and was decided on, or None."""
     for trial in reversed(trials):
-        if is_abandoned(trial) and trial.system_attrs.get(TURN, {}).get("turn") == turn:
+        if SOURCE not in trial.user_attrs or not is_abandoned(trial):
+            continue
+        if trial.system_attrs.get(TURN, {}).get("turn") == turn:
             return trial
     return None

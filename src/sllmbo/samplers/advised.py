@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from sllmbo.errors import ConfigError, ReplyError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
-from sllmbo.samplers._convert import contains, from_distribution, from_distributions, to_distributions
+from sllmbo.samplers._convert import contains, from_distributions, repair_into, to_distributions
 from sllmbo.samplers._failure import describe_error, error_in_optimize, fall_back
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._reader import Reader
@@ -36,9 +35,6 @@ Init: TypeAlias = Literal["llm", "random", "default"]
 OnFailure: TypeAlias = Literal["partner", "raise"]
 _Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
 
-_TPE_RELATIVE_PARAMS = "tpe:relative_params:0"
-"""Where Optuna's TPE looks for the values of running trials (its constant liar)."""
-
 
 @dataclass(slots=True)
 class _Open:
@@ -46,6 +42,8 @@ class _Open:
 
     turn: int | None
     """None where the user gave the parameters."""
+    stream: int | str
+    """The partner's stream of random numbers: the turn, or which request of the user's it is."""
     decision: Decision | None = None
     role: _Role = "partner"
     trials: Sequence[FrozenTrial] = ()
@@ -130,18 +128,24 @@ class AdvisedSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Give the trial its turn, and close the trials of workers that are gone."""
         trials = _turns.all_trials(study)
+        if self._open:  # told by another sampler object
+            for other in trials:
+                if other.state.is_finished():
+                    self._open.pop(other._trial_id, None)
         enqueued = _turns.is_enqueued(trial)
         repeated = None if enqueued else _turns.pending_request(trials, trial.number)
         turn = None if enqueued or repeated else _turns.free_turn(trials, trial.number)
-        record: dict[str, Any] = {"turn": turn, "worker": this_worker()}
-        opened = _Open(turn)
+        record: dict[str, Any] = {"number": trial.number, "turn": turn, "worker": this_worker()}
+        decision = None
         if turn is None:
-            opened.decision = Decision(source="user", params=_turns.fixed_params(repeated or trial))
+            given = repeated or trial
+            decision = Decision(source="user", params=_turns.fixed_params(given))
+            record["request"] = _turns.request_index(trials, given.number)
             record["for"] = repeated.number if repeated else None
         study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
-        if opened.decision is not None:
-            _write(study, trial, opened.decision)
-        self._open[trial._trial_id] = opened
+        if decision is not None:
+            _write(study, trial, decision)
+        self._open[trial._trial_id] = _Open(turn, _stream(record), decision)
         self._partner.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -173,8 +177,7 @@ class AdvisedSampler(BaseSampler):
             return self._sample_by_partner(study, trial, search_space, opened)
         values = {name: params[name] for name in search_space if name in params}
         values = {name: value for name, value in values.items() if contains(search_space[name], value)}
-        if values and isinstance(self._partner.sampler, TPESampler):
-            study._storage.set_trial_system_attr(trial._trial_id, _TPE_RELATIVE_PARAMS, json.dumps(values))
+        self._partner.announce(study, trial, values)
         return values
 
     def _sample_by_partner(
@@ -195,37 +198,33 @@ class AdvisedSampler(BaseSampler):
         opened = self._opened(study, trial)
         decision = opened.decision
         if decision is not None and decision.params is not None and param_name in decision.params:
-            parameter = from_distribution(param_distribution)
             try:
-                if parameter is not None:
-                    value = parameter.repair(decision.params[param_name])
-                    self._note_repair(study, trial, opened, param_name, value)
-                    return value
+                value = repair_into(param_distribution, decision.params[param_name])
             except SpaceError:
                 pass  # a categorical parameter whose choices have changed
+            else:
+                self._note_repair(study, trial, opened, param_name, value)
+                return value
         partner = self._random if decision is not None and decision.source == "random" else self._partner
-        turn = trial.number if opened.turn is None else opened.turn
-        return partner.independent(study, trial, param_name, param_distribution, turn=turn)
+        return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
     def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
         """Record that *value* is used for parameter *name* where it is not what was decided."""
         assert opened.decision is not None
         assert opened.decision.params is not None
         given = opened.decision.params[name]
-        if value != given:
-            repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
+        repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
+        if value != given and repair not in opened.decision.repairs:
             opened.decision = replace(opened.decision, repairs=(*opened.decision.repairs, repair))
             _write_attr(study, trial, REPAIRS, opened.decision.to_attrs()[REPAIRS])
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
         self._open.pop(trial._trial_id, None)
-        if state == TrialState.FAIL:
-            error = error_in_optimize()
-            if isinstance(error, KeyboardInterrupt):
-                return
+        error = error_in_optimize() if state == TrialState.FAIL else None
+        if state == TrialState.FAIL and not isinstance(error, KeyboardInterrupt):
             if FAILURE not in trial.user_attrs:
-                reason = "the objective returned no finite number" if error is None else describe_error(error)
+                reason = "no finite number was told as its value" if error is None else describe_error(error)
                 _write_attr(study, trial, FAILURE, reason)
             study._storage.set_trial_system_attr(trial._trial_id, _turns.TOLD, True)
         self._partner.sampler.after_trial(study, trial, state, values)
@@ -235,10 +234,12 @@ class AdvisedSampler(BaseSampler):
     def _opened(self, study: Study, trial: FrozenTrial) -> _Open:
         opened = self._open.get(trial._trial_id)
         if opened is None:  # started by another sampler object
-            record = trial.system_attrs.get(_turns.TURN)
-            turn = record["turn"] if record else _turns.free_turn(_turns.all_trials(study), trial.number)
-            decision = Decision.from_attrs(study._storage.get_trial(trial._trial_id).user_attrs)
-            opened = self._open.setdefault(trial._trial_id, _Open(turn, decision))
+            stored = study._storage.get_trial(trial._trial_id)
+            record = stored.system_attrs.get(_turns.TURN)
+            if record is None:
+                record = {"turn": _turns.free_turn(_turns.all_trials(study), trial.number)}
+            opened = _Open(record["turn"], _stream(record), Decision.from_attrs(stored.user_attrs))
+            self._open[trial._trial_id] = opened
         return opened
 
     def _role(self, study: Study, trial: FrozenTrial, opened: _Open) -> _Role:
@@ -360,6 +361,10 @@ def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
     if params is None:
         return ()
     return (Decision(source="default", params=params, rationale="The default configuration."),)
+
+
+def _stream(record: Mapping[str, Any]) -> int | str:
+    return f"request {record['request']}" if record["turn"] is None else int(record["turn"])
 
 
 def _write(study: Study, trial: FrozenTrial, decision: Decision) -> None:
