@@ -264,3 +264,42 @@ def test_modules_are_light():
     assert (
         "[]" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     )
+
+
+_CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**40), 2**40),
+    st.floats(),
+    st.text(max_size=4),
+    st.dates(),
+    st.datetimes(),
+    st.timedeltas(),
+    st.decimals(allow_nan=False, allow_infinity=False, places=2),
+    st.sampled_from(["2024-01-31", "31/12/2024", "2024-01-31 13:00", "1.2.3", ()]),
+)
+_COLUMN = st.one_of(
+    st.lists(_CELLS, min_size=12, max_size=12),
+    _CELLS.flatmap(lambda cell: st.lists(st.sampled_from([cell, None, cell]), min_size=12, max_size=12)),
+    st.lists(st.datetimes(), min_size=12, max_size=12),
+    st.lists(st.dates().map(str), min_size=12, max_size=12),
+)
+
+
+@given(columns=st.lists(_COLUMN, min_size=1, max_size=3))
+@settings(max_examples=60)
+def test_any_table_becomes_numbers_and_text(columns):
+    """Whatever the cells hold, the features are plain numbers and text, or the table is refused with a reason."""
+    frame = pd.DataFrame({f"c{i}": pd.Series(cells, dtype=object) for i, cells in enumerate(columns)})
+    for table in (frame, frame.infer_objects()):
+        try:
+            dataset = from_frame(table.assign(y=np.arange(12) % 2), "y")
+        except TaskError:
+            continue
+        features = dataset.columns.apply(dataset.X)
+        assert dataset.columns.features() == list(features.columns)
+        for name in dataset.columns.numeric:
+            assert features[name].dtype.kind in "iuf"
+        for name in dataset.columns.categorical:
+            assert all(isinstance(cell, str) for cell in features[name].dropna())
+        assert facts(dataset).n_features == features.shape[1]

@@ -7,6 +7,7 @@ Every complaint about the data is made here, before a trial is spent.
 from __future__ import annotations
 
 import difflib
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text(path, _SEPARATORS[suffix])
     except pd.errors.EmptyDataError:
         raise TaskError(f"The file {str(path)!r} is empty; give a table with a header and rows.") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"The file {str(path)!r} cannot be read as {suffix} ({reason}).") from error
     if frame.empty:

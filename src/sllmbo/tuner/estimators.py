@@ -102,8 +102,7 @@ class EstimatorSpec:
         for name in params:
             if name not in known:
                 raise TaskError(_unknown_parameter(name, self.name, known))
-        if n_jobs is None:
-            n_jobs = 1 if dataset.X.size < SMALL else N_JOBS
+        n_jobs = threads_for(dataset) if n_jobs is None else n_jobs
         estimator = _set(self.prototype, {**_machine_settings(self.prototype, known, seed, n_jobs), **params})
         return _for_raw_rows(estimator, dataset, given=self.given)
 
@@ -118,6 +117,11 @@ class ListedEstimator:
     """Whether its library is installed."""
     install: str
     """How to install the library where it is not."""
+
+
+def threads_for(dataset: Dataset) -> int:
+    """Return how many threads a fit on *dataset* should have."""
+    return 1 if dataset.X.size < SMALL else N_JOBS
 
 
 def estimator_names() -> tuple[ListedEstimator, ...]:

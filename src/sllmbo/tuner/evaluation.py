@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ import numpy as np
 from sllmbo._random import generator
 from sllmbo.errors import TaskError
 from sllmbo.tuner.data import Dataset
-from sllmbo.tuner.estimators import EstimatorSpec
+from sllmbo.tuner.estimators import EstimatorSpec, threads_for
 from sllmbo.tuner.metrics import Metric
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
@@ -147,16 +148,24 @@ def evaluate(
 def fit(spec: EstimatorSpec, params: Mapping[str, Any], dataset: Dataset, seed: int) -> Any:
     """Return the estimator fitted on *dataset*, ready for raw rows; its warnings are silenced."""
     estimator = spec.build(params, dataset, seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _calm(dataset):
         return estimator.fit(dataset.X, dataset.y)
 
 
 def score_on(estimator: Any, dataset: Dataset, metric: Metric) -> float:
     """Return the metric of a fitted estimator on *dataset*; warnings are silenced."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _calm(dataset):
         return metric.score(estimator, dataset.X, dataset.y)
+
+
+@contextmanager
+def _calm(dataset: Dataset) -> Iterator[None]:
+    """Silence warnings, and limit the threads of libraries that have no parameter for them."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has none
+
+    with warnings.catch_warnings(), threadpool_limits(threads_for(dataset)):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _finite(value: float, metric: Metric, step: int) -> float:

@@ -8,6 +8,7 @@ From the columns of a table to what an estimator takes.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -171,7 +172,9 @@ def date_format_of(series: pd.Series[Any], pattern: str = _DATE_TEXT) -> str | N
     texts = pd.Series(series.dropna().unique()).astype(object)
     if not all(re.fullmatch(pattern, text) for text in texts):
         return None
-    guesses = [guess_datetime_format(texts.iloc[0], dayfirst=dayfirst) for dayfirst in (False, True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of each guess that fails
+        guesses = [guess_datetime_format(texts.iloc[0], dayfirst=dayfirst) for dayfirst in (False, True)]
     return next((f for f in (*guesses, "ISO8601") if f and to_dates(texts, f).notna().all()), None)
 
 
@@ -253,6 +256,7 @@ class NativeCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: pd.DataFrame, y: Any = None) -> NativeCategories:  # noqa: ARG002
         """Learn the levels of each text feature."""
         self.levels_ = {name: self._levels(X[name]) for name in self.categorical}
+        self.empty_ = [name for name in X.columns if name not in self.levels_ and X[name].isna().all()]
         return self
 
     def _levels(self, series: pd.Series[Any]) -> list[str]:
@@ -261,18 +265,21 @@ class NativeCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with categories; levels that were not learnt are missing."""
-        columns = {name: self._category(series) if name in self.levels_ else series for name, series in X.items()}
+        columns = {str(name): self._feature(series) for name, series in X.items()}
         frame = pd.DataFrame(columns, index=X.index)
         return frame.set_axis(safe_names(map(str, X.columns)), axis=1)
 
-    def _category(self, series: pd.Series[Any]) -> pd.Series[Any]:
+    def _feature(self, series: pd.Series[Any]) -> pd.Series[Any]:
+        name = str(series.name)
+        if name in self.empty_:  # scikit-learn's histograms refuse a feature without values
+            return pd.Series(0.0, index=series.index)
+        if name not in self.levels_:
+            return series
         if self.as_text:
             return series.fillna("missing")
-        levels = pd.Index(self.levels_[str(series.name)])
-        values = pd.Categorical.from_codes(
-            levels.get_indexer(pd.Index(series)), categories=levels
-        )  # unknown ones get -1: missing
-        return pd.Series(values, index=series.index)
+        levels = pd.Index(self.levels_[name])
+        codes = levels.get_indexer(pd.Index(series))  # -1, which means missing, for unknown levels
+        return pd.Series(pd.Categorical.from_codes(codes, categories=levels), index=series.index)
 
 
 def dense(columns: Columns, *, one_hot: bool, scale: bool) -> ColumnTransformer:
