@@ -239,7 +239,7 @@ def candidate(params: Any, **facts: Any) -> dict[str, Any]:
 
 def test_parse_suggestions() -> None:
     """Candidates come back as given, with intent and claim, in order; the schema accepts the same reply."""
-    params = {"kernel": '"poly"', "C": 2.5, "degree": 2}
+    params = {"kernel": "poly", "C": 2.5, "degree": 2}
     reply = {"candidates": [candidate(params), candidate({"kernel": "null", "C": 1})]}
     jsonschema.validate(reply, suggestions_schema(SMALL, 2))
     first, second = parse_suggestions(reply, SMALL, 2)

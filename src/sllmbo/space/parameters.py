@@ -271,17 +271,15 @@ class Categorical:
 
     def labels(self) -> tuple[str, ...]:
         """
-        Return one text per choice: the choices themselves where all are text, else their JSON texts.
+        Return one text per choice: text as it is, anything else as its JSON text.
 
         `repair` reads each back: where the JSON text of a choice is another choice, its type is added ('1 (int)').
         """
-        if all(isinstance(choice, str) for choice in self.choices):
-            return tuple(str(choice) for choice in self.choices)
-        texts = [json.dumps(choice) for choice in self.choices]
-        return tuple(
-            f"{text} ({type(choice).__name__})" if text in self.choices else text
-            for text, choice in zip(texts, self.choices, strict=True)
-        )
+        return tuple(choice if isinstance(choice, str) else self._label(choice) for choice in self.choices)
+
+    def _label(self, choice: Scalar) -> str:
+        text = json.dumps(choice)
+        return f"{text} ({type(choice).__name__})" if text in self.choices else text
 
     def repair(self, value: object) -> Scalar:
         """

@@ -147,7 +147,8 @@ class SearchSpace(Mapping[str, Parameter]):
                 fixed[name] = parameter.repair(given)
             except SpaceError as error:
                 raise SpaceError(f"Parameter {name!r}: {error}") from None
-            if not parameter.contains(given):
+            is_label = isinstance(parameter, Categorical) and isinstance(given, str) and given in parameter.labels()
+            if not parameter.contains(given) and not is_label:
                 repairs.append(Repair(name, given, fixed[name], _rule_broken(parameter, given)))
         repairs.extend(
             Repair(str(name), value, None, "dropped: no such parameter")
