@@ -4,7 +4,7 @@ One question to the advisor, and the decision that comes of its answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,12 +43,17 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
     return int(max(last + 2 ** (failed - _PATIENCE + 1) - turn, 0))
 
 
-def ask(advisor: Advisor, request: AdviceRequest) -> Decision:
+def ask(advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History]) -> Decision:
     """
     Return the decision that *advisor*'s answer to *request* amounts to.
 
     The first candidate that can be repaired into the space and repeats no trial is taken. The others of an opening
     come along as the decision's batch.
+
+    Args:
+        advisor: Who is asked.
+        request: The question.
+        tried: Called when the answer is there; the trials by then, which may be more than those of the request.
 
     Raises:
         ReplyError: If no candidate is usable.
@@ -56,11 +61,12 @@ def ask(advisor: Advisor, request: AdviceRequest) -> Decision:
     """
     answer = list(advisor.suggest(request))
     usage = sum((advice.usage for advice in answer), Usage())
+    history = tried()
     usable: list[Decision] = []
     turned_down: list[str] = []
     for position, advice in enumerate(answer[: request.n], start=1):
         try:
-            decision = decide(advice, request.space, request.history, [other.params or {} for other in usable])
+            decision = decide(advice, request.space, history, [other.params or {} for other in usable])
         except ReplyError as error:
             turned_down.append(f"candidate {position}: {error}")
         else:

@@ -36,13 +36,14 @@ class Reader:
                     latest.setdefault(name, distribution)
         return from_distributions({name: latest[name] for name in sorted(latest) if not latest[name].single()})
 
-    def history(self, study: Study, trials: Sequence[FrozenTrial], *, before: int) -> History:
+    def history(self, study: Study, trials: Sequence[FrozenTrial], *, before: int | None = None) -> History:
         """
-        Return the trials with lower numbers than *before*.
+        Return the trials, or those with lower numbers than *before*.
 
         Observations are numbered without abandoned trials, so that a resumed study tells what an uncut one tells.
         """
-        counted = [t for t in trials if t.number < before and t.state != TrialState.WAITING and not is_abandoned(t)]
+        earlier = trials if before is None else [trial for trial in trials if trial.number < before]
+        counted = [trial for trial in earlier if trial.state != TrialState.WAITING and not is_abandoned(trial)]
         observations = tuple(self._observe(trial, number) for number, trial in enumerate(counted))
         return History("minimize" if study.direction == StudyDirection.MINIMIZE else "maximize", observations)
 
@@ -58,5 +59,4 @@ class Reader:
 
 def study_history(study: Study) -> History:
     """Return all trials of *study* that are running or finished, without the abandoned ones."""
-    trials = all_trials(study)
-    return Reader(None).history(study, trials, before=len(trials) and trials[-1].number + 1)
+    return Reader(None).history(study, all_trials(study))

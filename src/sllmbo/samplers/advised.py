@@ -111,9 +111,11 @@ class AdvisedSampler(BaseSampler):
         self._open: dict[int, _Open] = {}
         self._reader = Reader(self._space)
         self._opening = threading.Lock()
+        self._choosing = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_open", "_reader", "_opening")}
+        forgotten = ("_open", "_reader", "_opening", "_choosing")
+        return {name: value for name, value in vars(self).items() if name not in forgotten}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -168,9 +170,11 @@ class AdvisedSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         opened = self._opened(study, trial)
         if opened.decision is None:
-            # Of several threads that open a study, the first asks and the others find its batch.
-            with self._opening if opened.role == "opening" else contextlib.nullcontext():
-                opened.decision = self._decide(study, trial, opened)
+            with contextlib.ExitStack() as until_written:
+                if opened.role == "opening":
+                    # Of several threads that open a study, the first asks and the others find its batch.
+                    until_written.enter_context(self._opening)
+                opened.decision = self._decide(study, trial, opened, until_written)
                 _write(study, trial, opened.decision)
         params = opened.decision.params
         if params is None:
@@ -258,7 +262,7 @@ class AdvisedSampler(BaseSampler):
         history = self._reader.history(study, opened.trials, before=trial.number)
         return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
 
-    def _decide(self, study: Study, trial: FrozenTrial, opened: _Open) -> Decision:
+    def _decide(self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack) -> Decision:
         turn = opened.turn
         assert turn is not None
         cut_off = _turns.predecessor(opened.trials, turn=turn)
@@ -270,9 +274,9 @@ class AdvisedSampler(BaseSampler):
         if opened.role == "first":
             return self._first_of_unknown_space(trial)
         if opened.role == "opening":
-            return self._open_study(study, trial, turn)
+            return self._open_study(study, trial, opened, until_written)
         if opened.role == "advisor":
-            return self._ask(study, trial, opened.trials, turn, purpose="next", n=self._n_candidates)
+            return self._ask(study, trial, opened, until_written, n=self._n_candidates)
         return Decision(source=self._partner.name)
 
     def _first_of_unknown_space(self, trial: FrozenTrial) -> Decision:
@@ -292,35 +296,33 @@ class AdvisedSampler(BaseSampler):
             usage=design.usage,
         )
 
-    def _open_study(self, study: Study, trial: FrozenTrial, turn: int) -> Decision:
+    def _open_study(
+        self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack
+    ) -> Decision:
         if self._init == "random":
             return Decision(source="random")
-        trials = _turns.all_trials(study)
+        turn, trials = opened.turn, _turns.all_trials(study)
+        assert turn is not None
+        opened.trials = trials
         asked = next((t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)), None)
         if asked is None:
             n = len(self._anchors) + self._n_opening - turn
-            return self._ask(study, trial, trials, turn, purpose="opening", n=n)
+            return self._ask(study, trial, opened, until_written, n=n)
         batch = batch_of(asked.user_attrs)
         position = turn - asked.system_attrs[_turns.TURN]["turn"] - 1
         if not 0 <= position < len(batch):
             return Decision(source=self._partner.name)
-        history = self._reader.history(study, trials, before=trial.number)
         try:
-            return decide(batch[position], self._reader.space(trials), history)
+            return decide(batch[position], self._reader.space(trials), self._reader.history(study, trials))
         except ReplyError as error:
             return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
 
     def _ask(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        trials: Sequence[FrozenTrial],
-        turn: int,
-        *,
-        purpose: Literal["opening", "next"],
-        n: int,
+        self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack, *, n: int
     ) -> Decision:
         assert self._advisor is not None
+        assert opened.turn is not None
+        trials, turn = opened.trials, opened.turn
         waiting = turns_to_wait(trials, turn)
         if waiting:
             reason = f"the last questions failed; the next is asked {waiting} turns from here"
@@ -331,12 +333,18 @@ class AdvisedSampler(BaseSampler):
             space=self._reader.space(trials),
             history=history,
             n=n,
-            purpose=purpose,
+            purpose="opening" if opened.role == "opening" else "next",
             turn=turn,
             seed=self._seed,
         )
+
+        def tried() -> History:
+            # Of several threads whose answers are there, one chooses and writes after the other.
+            until_written.enter_context(self._choosing)
+            return self._reader.history(study, _turns.all_trials(study))
+
         try:
-            return ask(self._advisor, request)
+            return ask(self._advisor, request, tried=tried)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
             return self._fall_back(error, trial)
 

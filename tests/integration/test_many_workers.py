@@ -1,0 +1,181 @@
+"""
+Threads and processes that share a study: each turn once, one default, no point twice.
+
+Run as a script, this file is one of the processes.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from sllmbo._random import generator
+from sllmbo.samplers import LLMSampler, LLMTPESampler
+from sllmbo.samplers._record import BATCH, SOURCE
+from sllmbo.samplers._turns import TURN
+from sllmbo.space import Float, Int, SearchSpace
+from sllmbo.testing import ScriptedAdvisor
+
+SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "n": Int(1, 1000, default=10)})
+N_WORKERS = 4
+N_EACH = 5
+
+
+def objective(trial):
+    return trial.suggest_float("x", 0.0, 1.0) + trial.suggest_int("n", 1, 1000)
+
+
+def own_points(request):
+    """Points of this turn's own: processes that ask in the same millisecond could not know of each other's."""
+    rng = generator(request.seed, "points", request.turn)
+    return [request.space.sample(rng) for _ in range(request.n)]
+
+
+def points(request):
+    """The same points for everybody who is told of the same finished trials, so that workers are likely to collide."""
+    finished = sum(observation.state != "running" for observation in request.history)
+    rng = generator(request.seed, "points", finished // N_WORKERS)
+    return [request.space.sample(rng) for _ in range(3 * N_WORKERS)][: request.n]
+
+
+def storage_of(kind, path):
+    if kind == "sqlite":
+        return RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+    return JournalStorage(JournalFileBackend(path))
+
+
+def check(study):
+    """Assert what holds whoever served which trial."""
+    assert {TrialState.COMPLETE} == {trial.state for trial in study.trials}
+    assert list(range(N_WORKERS * N_EACH)) == sorted(trial.system_attrs[TURN]["turn"] for trial in study.trials)
+    sources = [trial.user_attrs[SOURCE] for trial in study.trials]
+    assert 1 == sources.count("default")
+    assert sources.count("scripted") >= N_EACH
+    tried = [tuple(trial.params.values()) for trial in study.trials]
+    assert len(tried) == len(set(tried))
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("kind", [LLMSampler, LLMTPESampler])
+def test_threads_share_a_sampler(kind):
+    """Four threads on one sampler object take each turn once and never try a point twice."""
+    sampler = kind(ScriptedAdvisor(points), space=SPACE, n_candidates=N_WORKERS, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=N_WORKERS * N_EACH, n_jobs=N_WORKERS)
+    check(study)
+    assert {} == sampler._open
+
+
+def test_the_first_of_several_threads_opens_the_study():
+    """Threads that start together share the batch of one question."""
+    advisor = ScriptedAdvisor(points)
+    study = optuna.create_study(sampler=LLMSampler(advisor, space=SPACE, n_opening=3, seed=0))
+    study.optimize(objective, n_trials=1)
+    trials = [study.ask() for _ in range(3)]
+    threads = [threading.Thread(target=objective, args=[trial]) for trial in trials]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 == len(advisor.requests)
+    assert {trial.params["x"] for trial in trials} == {params["x"] for params in points(advisor.requests[0])}
+    assert 1 == sum(BATCH in trial.user_attrs for trial in study.trials)
+
+
+def test_answers_that_arrive_together_do_not_repeat_each_other():
+    """Threads whose questions are under way at once, and get the same candidates, try different ones."""
+    together = threading.Barrier(N_WORKERS, timeout=30)
+
+    def reply(request):
+        together.wait()
+        return points(request)
+
+    sampler = LLMSampler(ScriptedAdvisor(reply), space=SPACE, init="default", n_candidates=N_WORKERS, seed=0)
+    study = optuna.create_study(storage=InMemoryStorage(), sampler=sampler)
+    study.optimize(objective, n_trials=1)
+    trials = [study.ask() for _ in range(N_WORKERS)]
+    threads = [threading.Thread(target=objective, args=[trial]) for trial in trials]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert N_WORKERS == len({trial.params["x"] for trial in trials})
+    assert ["scripted"] * N_WORKERS == [trial.user_attrs[SOURCE] for trial in study.trials[1:]]
+
+
+def test_an_answer_is_judged_by_what_was_tried_while_it_was_awaited():
+    """A point that another worker took while the question was under way is passed over, though its trial is newer."""
+    asked, released = threading.Event(), threading.Event()
+    candidates = [{"x": 0.25, "n": 1}, {"x": 0.75, "n": 2}]
+
+    def slow(request):
+        asked.set()
+        assert released.wait(30)
+        return candidates
+
+    storage = InMemoryStorage()
+    workers = [
+        optuna.create_study(
+            study_name="s",
+            storage=storage,
+            sampler=LLMSampler(ScriptedAdvisor(reply), space=SPACE, init="default", seed=0),
+            load_if_exists=True,
+        )
+        for reply in (slow, lambda request: candidates)
+    ]
+    workers[0].optimize(objective, n_trials=1)
+    earlier = workers[0].ask()
+    thread = threading.Thread(target=objective, args=[earlier])
+    thread.start()
+    assert asked.wait(30)
+    workers[1].optimize(objective, n_trials=1)
+    released.set()
+    thread.join()
+    later = workers[1].trials[-1]
+    assert earlier.number < later.number
+    assert candidates == [later.params, earlier.params]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_processes_share_a_study(kind, tmp_path):
+    """Four processes on one storage take each turn once and evaluate the default once."""
+    path = str(tmp_path / "study")
+    optuna.create_study(study_name="s", storage=storage_of(kind, path))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, kind, path],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(N_WORKERS)
+    ]
+    for process in processes:
+        assert "ready\n" == process.stdout.readline()
+    for process in processes:  # all begin together
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=100)
+        assert 0 == process.returncode, errors
+    check(optuna.load_study(study_name="s", storage=storage_of(kind, path)))
+
+
+def main(kind, path):
+    sampler = LLMTPESampler(ScriptedAdvisor(own_points), space=SPACE, seed=0)
+    study = optuna.load_study(study_name="s", storage=storage_of(kind, path), sampler=sampler)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    study.optimize(objective, n_trials=N_EACH)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
