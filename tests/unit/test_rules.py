@@ -205,14 +205,33 @@ def test_no_space_without_knowledge(task):
         RuleAdvisor().design_space(task)
 
 
-def test_opening_starts_with_what_is_published():
-    """The opening is the tuned default, then what the data suggest, then points that fill the space."""
-    advice = RuleAdvisor().suggest(_request(_design(), n=6, purpose="opening"))
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        (1_500, ["small data", "tuned default", "many small trees", "rare class"]),
+        (7_000, ["tuned default", "medium data", "many small trees"]),
+    ],
+)
+def test_opening_starts_with_what_is_published(rows, names):
+    """The opening is what is published and what the data suggest, by the number of rows, then fills the space."""
+    facts = DataFacts(kind="classification", n_rows=rows, n_features=20, n_classes=2, minority_share=0.05)
+    task = Task(estimator="lightgbm", data=facts)
+    advice = RuleAdvisor().suggest(_request(_design(), n=8, purpose="opening", task=task))
+    tuned = next(one for one in advice if one.origin == "lightgbm: tuned default")
 
-    assert ["lightgbm: tuned default", "lightgbm: small data", "lightgbm: rare class"] == [a.origin for a in advice[:3]]
-    assert advice[0].params["num_leaves"] == 50
-    assert "arXiv 2407.04491" in advice[0].rationale
-    assert {"around the default", "across the space"} == {a.origin for a in advice[3:]}
+    assert [f"lightgbm: {name}" for name in names] == [one.origin for one in advice[: len(names)]]
+    assert {"around the default", "across the space"} == {one.origin for one in advice[len(names) :]}
+    assert tuned.params["num_leaves"] == 50
+    assert "arXiv 2407.04491" in tuned.rationale
+
+
+def test_what_is_published_is_tried_before_the_rules_guess():
+    """Asked for the next trial, the advisor gives what is published first, and nothing of it twice."""
+    default = _complete(0, _design().default_params(), 0.8)
+    first = RuleAdvisor().suggest(_request(_design(), [default]))[0]
+    second = RuleAdvisor().suggest(_request(_design(), [default, _complete(1, first.params, 0.7)]))[0]
+
+    assert ("lightgbm: small data", "lightgbm: tuned default") == (first.origin, second.origin)
 
 
 def test_knowledge_reaches_spaces_of_users():
@@ -221,7 +240,7 @@ def test_knowledge_reaches_spaces_of_users():
 
     first = RuleAdvisor().suggest(_request(space, purpose="opening"))[0]
 
-    assert {"clf__eta": 0.05, "clf__num_leaves": 20, "scale": 0.5} == first.params
+    assert {"clf__eta": 0.05, "clf__num_leaves": 6, "scale": 0.5} == first.params
 
 
 def test_openings_differ_by_seed():

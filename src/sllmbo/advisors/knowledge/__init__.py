@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint, StartRule
-from sllmbo.advisors.knowledge.boosting import CATBOOST, HIST_GRADIENT_BOOSTING, LIGHTGBM, XGBOOST
+from sllmbo.advisors.knowledge.boosting import HIST_GRADIENT_BOOSTING, LIGHTGBM
+from sllmbo.advisors.knowledge.boosting_by_depth import CATBOOST, XGBOOST
 from sllmbo.advisors.knowledge.others import ELASTIC_NET, KNN, LOGISTIC_REGRESSION, MLP, RIDGE, SVM
 from sllmbo.advisors.knowledge.trees import EXTRA_TREES, RANDOM_FOREST
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from sllmbo.advisors.knowledge._boosted import TUNABILITY
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
-from sllmbo.advisors.knowledge.boosting import TUNABILITY
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace, When
 from sllmbo.task import DataFacts, Kind
 

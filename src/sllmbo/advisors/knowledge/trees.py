@@ -4,8 +4,8 @@ Averaged trees: random forest and extra trees.
 
 from __future__ import annotations
 
+from sllmbo.advisors.knowledge._boosted import TUNABILITY
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
-from sllmbo.advisors.knowledge.boosting import TUNABILITY
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace, When
 from sllmbo.task import DataFacts, Kind
 

@@ -84,10 +84,10 @@ def _proposals(view: View, request: AdviceRequest, rng: np.random.Generator, n: 
     known = _known(request.task)
     kind = _kind(request.task, known)
     anchors = published(view.space, known, kind, request.task.data)
+    yield from in_order(view, anchors)
     if request.purpose == "next" and view.ranked:
-        yield from by_outlook(view, itertools.chain(anchors, *(rule(view, rng) for rule in RULES)))
-        anchors = iter(())
-    yield from in_order(view, itertools.chain(anchors, itertools.islice(filling(view.space, rng), 8 * n + 24)))
+        yield from by_outlook(view, itertools.chain.from_iterable(rule(view, rng) for rule in RULES))
+    yield from in_order(view, itertools.islice(filling(view.space, rng), 8 * n + 24))
 
 
 def _known(task: Task) -> KnownEstimator | None:

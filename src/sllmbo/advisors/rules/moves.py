@@ -149,6 +149,12 @@ def out_of_the_plateau(view: View, rng: np.random.Generator) -> Iterator[Proposa
         yield Proposal("emptiest region", far[index].params, text + "look where no trial has been.", weight=1.2)
 
 
+def elsewhere(view: View, rng: np.random.Generator) -> Iterator[Proposal]:
+    """Look at other parts of the space, which pays while the trials say little."""
+    for proposal in itertools.islice(filling(view.space, rng), 64):
+        yield Proposal(proposal.rule, proposal.params, f"{_incumbent(view.ranked[0])}; {proposal.rationale}")
+
+
 def after_a_failure(view: View, _rng: np.random.Generator) -> Iterator[Proposal]:
     """Halve what costs memory and time where the last trials ran out of them."""
     for trial in view.failed[-2:]:
@@ -168,6 +174,7 @@ RULES: tuple[Rule, ...] = (
     crossover,
     out_of_the_plateau,
     after_a_failure,
+    elsewhere,
     around_the_best,
 )
 
