@@ -56,7 +56,6 @@ def test_a_recorded_study_is_repeated(tmp_path, advisor):
     assert told(recorded) == told(replayed)
 
 
-@pytest.mark.xfail(strict=True, reason="samplers answer ReplayMismatch by a fallback like any other error")
 def test_a_replay_that_differs_ends_the_study(tmp_path):
     """Another seed asks other questions, and ReplayMismatch ends the study instead of a silent fallback."""
     run(RecordingAdvisor(RuleAdvisor(), tmp_path / "recording.jsonl"))

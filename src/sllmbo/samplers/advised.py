@@ -17,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.advisors import AdviceRequest, Advisor
-from sllmbo.errors import ConfigError, ReplyError, SpaceError
+from sllmbo.errors import ConfigError, MissingExtra, ReplayMismatch, ReplyError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
@@ -349,7 +349,7 @@ class AdvisedSampler(BaseSampler):
             return self._fall_back(error, trial)
 
     def _fall_back(self, error: Exception, trial: FrozenTrial) -> Decision:
-        if self._on_failure == "raise":
+        if self._on_failure == "raise" or isinstance(error, _LOUD):
             raise error
         partner = self._partner
         return fall_back(error, trial, advisor=self._advisor, partner=partner.name, sampler=partner.sampler)
