@@ -34,9 +34,10 @@ def test_python_blocks_of_a_page_run(page, tmp_path) -> None:
     _run(["-c", "\n".join(blocks)], tmp_path)
 
 
-@pytest.mark.parametrize(
-    "script", [path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "demo.py"], ids=lambda p: p.name
-)
+SCRIPTS = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "demo.py"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
 def test_an_example_runs(script, tmp_path) -> None:
     """Examples run offline, from any folder."""
     _run([str(script)], tmp_path)

@@ -35,6 +35,9 @@ Init: TypeAlias = Literal["llm", "random", "default"]
 OnFailure: TypeAlias = Literal["partner", "raise"]
 _Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
 
+_LOUD = (ConfigError, MissingExtra, ReplayMismatch)
+"""Mistakes of the user's, which no fallback may hide."""
+
 
 @dataclass(slots=True)
 class _Open:
