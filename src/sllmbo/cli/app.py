@@ -1,0 +1,59 @@
+"""
+The tree of commands, and how a wrong command line is told.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sllmbo import __version__
+from sllmbo.cli.tune import HELP, tune
+
+app = typer.Typer(
+    name="sllmbo",
+    help="Tune hyperparameters by a language model and TPE together, on Optuna.",
+    epilog="Start with: sllmbo tune data.csv --target COLUMN (no key needed: without --llm, documented rules advise).",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sllmbo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """
+    Run the command that *arguments* name, and return its exit code.
+
+    A wrong command line is told in one sentence on standard error, and returns 2.
+    """
+    try:
+        code = app(list(arguments) or ["--help"], prog_name="sllmbo", standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the parser's usage errors; commands tell their own
+            raise
+        print(_one_sentence(error.format_message()), file=sys.stderr)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _one_sentence(message: str) -> str:
+    text = " ".join(message.split()).replace("Value error, ", "")
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} `sllmbo tune --help` explains the options."

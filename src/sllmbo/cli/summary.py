@@ -1,0 +1,115 @@
+"""
+The last words of a tuning: what was found, by whom, at what cost, where it lies, and what to do next.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sllmbo.cli.progress import Progress, number, short
+from sllmbo.tuner.result import BEST, ESTIMATOR, RESULT, TRIALS, TuneResult
+from sllmbo.tuner.tuner import without_password
+
+
+def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
+    """Print what *result* says and where its files lie."""
+    progress.line()
+    progress.fact("Best", f"{result.metric} {number(result.best_value)}{_against_default(result)}", "bold green")
+    if result.heldout_best is not None:
+        progress.fact("Held out", _held_out(result))
+    progress.fact("Params", ", ".join(_params(result)))
+    progress.line()
+    _tell_sources(progress, result)
+    progress.line()
+    progress.fact("Advisor", _cost(result))
+    progress.fact("Files", f"{RESULT}, {TRIALS}, {BEST}, {ESTIMATOR} in {folder}")
+
+
+def _against_default(result: TuneResult) -> str:
+    if result.default_value is None:
+        return ""
+    if not result.gain:
+        return ": the default configuration, which no trial has bettered"
+    return f" (default {number(result.default_value)}, better by {_share(result.gain, result.default_value)})"
+
+
+def _held_out(result: TuneResult) -> str:
+    assert result.heldout_best is not None
+    text = f"{number(result.heldout_best)} on the rows that no trial saw"
+    if result.heldout_default is None:
+        return text
+    gain = result.heldout_best - result.heldout_default
+    gain = -gain if result.direction == "minimize" else gain
+    verdict = "the same as" if not gain else f"{'better' if gain > 0 else 'worse'} by"
+    shown = "" if not gain else f" {_share(abs(gain), result.heldout_default)}"
+    return f"{text} (default {number(result.heldout_default)}, {verdict}{shown or ' the default'})"
+
+
+def _share(gain: float, than: float) -> str:
+    percent = f", {100 * gain / abs(than):.2g} %" if than else ""
+    return f"{gain:.3g}{percent}"
+
+
+def _params(result: TuneResult) -> list[str]:
+    default: Mapping[str, Any] = next((t["params"] for t in result.trials if t["source"] == "default"), {})
+    return [
+        f"{name}={short(value)}" + (f" (was {short(default[name])})" if default.get(name, value) != value else "")
+        for name, value in result.best_params.items()
+    ]
+
+
+def _tell_sources(progress: Progress, result: TuneResult) -> None:
+    progress.line(f"{'source':<15}{'trials':>7}{'improvements':>14}", "bold")
+    for source, counts in result.sources.items():
+        progress.line(f"{source:<15}{counts['trials']:>7}{counts['improvements']:>14}")
+    lost = [f"{n} {word}" for n, word in ((result.n_failed, "failed"), (result.n_pruned, "pruned")) if n]
+    if lost:
+        progress.line(f"Of the {result.n_trials} trials {' and '.join(lost)}.")
+
+
+def _cost(result: TuneResult) -> str:
+    usage = result.usage
+    if not result.advisor:
+        return "nobody was asked"
+    if not usage.calls:
+        return result.advisor
+    cost = f"{usage.cost_usd:.4f} USD" if usage.cost_usd is not None else "price unknown"
+    tokens = usage.input_tokens + usage.output_tokens
+    return f"{result.advisor}: {usage.calls} calls, {tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
+
+
+def tell_next_steps(
+    progress: Progress, result: TuneResult, command: Sequence[str], *, folder: Path, n_trials: int, offline: bool
+) -> None:
+    """Print why the search ended, and what can be done next with the *command* that was given."""
+    ends = {
+        "trials": f"all {n_trials} trials are done",
+        "seconds": "the time is over",
+        "patience": "no trial of the last ones brought an improvement",
+        "interrupted": f"interrupted: {result.n_trials} trials kept; the same command goes on",
+    }
+    progress.fact("Ended", ends[result.stop_reason])
+    command = [without_password(word) if "://" in word else word for word in command]
+    if result.stop_reason == "trials":
+        progress.line("\nTo go on with more trials:", "bold")
+        progress.line(f"  {shlex.join(with_option(command, '--trials', 2 * n_trials))}")
+    if offline and result.advisor:
+        progress.line("\nTo compare with a chat model, in a study of its own:", "bold")
+        asking = with_option(command, "--llm", "openai:gpt-5-mini")
+        asking = with_option(asking, "--study", f"{result.study}-llm")
+        if any(word.partition("=")[0] == "--out" for word in command):
+            asking = with_option(asking, "--out", f"{folder}-llm")
+        progress.line(f"  {shlex.join(asking)}")
+
+
+def with_option(command: Sequence[str], option: str, value: object) -> list[str]:
+    """Return *command* with *option* set to *value*, in place of what it says of it now."""
+    words = [f"{option}={value}" if word.startswith(f"{option}=") else word for word in command]
+    if option in words[:-1]:
+        words[words.index(option) + 1] = str(value)
+    elif f"{option}={value}" not in words:
+        words += [option, str(value)]
+    return words

@@ -1,0 +1,96 @@
+"""
+`Watch`: told by `tune()` what happens, and telling it on: the header, one line per trial, what is under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from sllmbo.cli.progress import HEADINGS, Progress, duration
+from sllmbo.tuner.result import trial_records
+from sllmbo.tuner.tuner import CARD, SPACE
+
+
+class Watch:
+    """
+    What a tuning calls when it starts and after each trial.
+
+    Args:
+        progress: Where it is told.
+        n_trials: Trials of the study in all.
+        data: The data in words.
+        judging: How a configuration is judged, in words.
+        advisor: Who advises, in words.
+        notes: What was done to the data.
+        storage: Where the study lies, as it may be shown.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        *,
+        n_trials: int,
+        data: str,
+        judging: str,
+        advisor: str,
+        notes: Sequence[str],
+        storage: str,
+    ) -> None:
+        self._progress = progress
+        self._n_trials = n_trials
+        self._data, self._judging, self._advisor, self._notes = data, judging, advisor, notes
+        self._storage = storage
+        self._done_before = 0
+        self._started = time.monotonic()
+
+    def on_start(self, study: Study) -> None:
+        """Print what is tuned, on what, and how."""
+        card, space = study.user_attrs[CARD], study.user_attrs[SPACE]
+        designer = " (designed by the chat model)" if space["source"] == "llm" else ""
+        show = self._progress.fact
+        show("Data", self._data)
+        for note in self._notes:
+            show("", note, "dim")
+        show("Tuned", f"{card['estimator']}: {', '.join(space['space'])}{designer}")
+        show("Metric", f"{card['metric']} ({card['direction']}), {self._judging}")
+        show("Advisor", self._advisor)
+        done = self._done_before = len(trial_records(study))
+        if done:
+            show("Study", f"Going on with study {study.study_name}: {done} trials done", "bold")
+        else:
+            show("Study", f"{study.study_name} in {self._storage}")
+        self._keep(study, done)
+        if done < self._n_trials:
+            self._progress.line()
+            self._progress.line(HEADINGS, "bold")
+        self._started = time.monotonic()
+        self._tell_next(done)
+
+    def after_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Print the line of *trial*."""
+        records = trial_records(study)
+        best = next((record["value"] for record in reversed(records) if record["improved"]), None)
+        for record in records:
+            if record["number"] == trial.number:
+                self._progress.trial(record, best)
+        self._keep(study, len(records))
+        self._tell_next(len(records))
+
+    def _tell_next(self, done: int) -> None:
+        if done >= self._n_trials:
+            self._progress.status("fitting the best configuration on all rows")
+            return
+        here = done - self._done_before
+        seconds = (time.monotonic() - self._started) / here if here else 0.0
+        pace = f": {duration(seconds)} a trial, {duration(seconds * (self._n_trials - done))} left" if here else ""
+        self._progress.status(f"trial {done + 1} of {self._n_trials}{pace}")
+
+    def _keep(self, study: Study, done: int) -> None:
+        if done:
+            self._progress.keep(
+                f"{done} trials are kept in study {study.study_name} ({self._storage}); the same command goes on."
+            )

@@ -1,0 +1,144 @@
+"""
+From what is written on the command line to what `tune()` takes, and to words for the header.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sllmbo.budget import Budget
+from sllmbo.errors import ConfigError, SpaceError
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+    from sllmbo.advisors import Advisor
+    from sllmbo.space import SearchSpace
+    from sllmbo.tuner.data import Dataset
+
+
+def check_budget(trials: int, seconds: float | None) -> None:
+    """
+    Check the limits before anything is read.
+
+    Raises:
+        ConfigError: If one is not positive.
+    """
+    try:
+        Budget(trials=trials, seconds=seconds)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def slug(name: str) -> str:
+    """Return *name* as one path component."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
+
+
+def default_study_name(data: Path, estimator: str, method: str, seed: int) -> str:
+    """Return a readable name that is the same for the same command."""
+    stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
+    return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}-seed{seed}")
+
+
+def made(folder: Path) -> Path:
+    """
+    Return *folder*, made if missing.
+
+    Raises:
+        ConfigError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {str(folder)!r} cannot be made ({error.strerror}); name another with --out."
+        ) from error
+    return folder
+
+
+def read_space(path: Path | None) -> SearchSpace | None:
+    """
+    Return the search space in a JSON file.
+
+    Raises:
+        SpaceError: If the file is missing, no JSON, or no search space.
+    """
+    from sllmbo.space import SearchSpace
+
+    if path is None:
+        return None
+    try:
+        space = SearchSpace.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except SpaceError as error:
+        raise SpaceError(f"The search space in {str(path)!r} is wrong: {error}") from error
+    except OSError as error:
+        raise SpaceError(f"The file {str(path)!r} cannot be read ({error.strerror}); check --space.") from error
+    except ValueError as error:
+        raise SpaceError(
+            f"The file {str(path)!r} is no JSON ({error}); write it with SearchSpace.to_json()."
+        ) from error
+    if not space:
+        raise SpaceError(f"The search space in {str(path)!r} has no parameter; give at least one.")
+    return space
+
+
+def with_recording(llm: str, base_url: str | None, record: Path | None, method: str) -> str | Advisor:
+    """
+    Return the advisor, recorded if that is wanted.
+
+    Raises:
+        ConfigError: If the method asks no advisor, or there is no such advisor.
+    """
+    from sllmbo.advisors import choose_advisor
+    from sllmbo.advisors.replay import RecordingAdvisor
+    from sllmbo.tuner.methods import ADVISED
+
+    if record is None:
+        return llm
+    if method not in ADVISED:
+        raise ConfigError(f"--record {str(record)!r} has nothing to record: the method {method!r} asks no advisor.")
+    return RecordingAdvisor(choose_advisor(llm, base_url=base_url), record)
+
+
+def make_pruner(name: str, folds: int) -> BasePruner | None:
+    """Return the Optuna pruner of this name; it sees the mean over the folds so far, after each fold."""
+    from optuna.pruners import HyperbandPruner, MedianPruner
+
+    if name == "median":
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=0)
+    if name == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=max(folds, 1))
+    return None
+
+
+def data_in_words(path: Path, dataset: Dataset) -> str:
+    """Return what the table is, for the header."""
+    columns = dataset.X.shape[1]
+    classes = f", {dataset.n_classes} classes" if dataset.n_classes else ""
+    return f"{path.name}: {len(dataset)} rows, {columns} feature columns, {dataset.kind} of {dataset.target!r}{classes}"
+
+
+def judging_in_words(dataset: Dataset, folds: int, holdout: float) -> str:
+    """Return how a configuration is judged, for the header."""
+    kept = "in order of time" if dataset.ordered else "groups kept together" if dataset.groups is not None else ""
+    aside = f"{holdout:.0%} of the rows are set aside" if holdout else "no rows are set aside"
+    return f"mean of {folds} folds{f' ({kept})' if kept else ''}; {aside}"
+
+
+def advisor_in_words(method: str, llm: str, base_url: str | None) -> str:
+    """Return who advises, for the header."""
+    from sllmbo.llm.resolve import without_secrets
+    from sllmbo.tuner.methods import ADVISED
+
+    if method not in ADVISED:
+        return f"nobody is asked (method {method})"
+    if llm == "offline":
+        return "no chat model: documented rules"
+    if llm.startswith("replay:"):
+        return f"no chat model: the advice recorded in {llm.removeprefix('replay:')}"
+    server = f" at {without_secrets(base_url)}" if base_url else ""
+    return f"chat model {llm}{server}; it is told aggregates of the data, never rows"
