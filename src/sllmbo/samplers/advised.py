@@ -271,7 +271,7 @@ class AdvisedSampler(BaseSampler):
         cut_off = _turns.predecessor(opened.trials, turn=turn)
         taken_over = Decision.from_attrs(cut_off.user_attrs) if cut_off is not None else None
         if taken_over is not None:
-            return taken_over
+            return replace(taken_over, usage=None)  # what the answer cost stays on the trial that asked
         if opened.role == "anchor":
             return self._anchors[turn]
         if opened.role == "first":
