@@ -146,6 +146,8 @@ def tune(
         n_trials=budget.trials,
         estimator_params=spec.parameters(),
     )
+    if space is not None:
+        _check_space(space, spec)  # before a study is made that could never be gone on with
     tuner = _tuner(
         spec,
         space,
@@ -162,8 +164,6 @@ def tune(
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
-    if on_start is not None:
-        on_start(tuner.study)
 
     def objective(trial: Trial) -> Evaluation:
         def report(step: int, value: float) -> None:
@@ -173,7 +173,7 @@ def tune(
 
         return evaluate(spec, trial.params, train, splits, measure, seed=seed, report=report)
 
-    stop_reason = run(tuner, objective, budget=budget, patience=patience, callbacks=callbacks)
+    stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
     return _conclude(tuner, spec, measure, dataset, train, test, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
@@ -183,6 +183,7 @@ def run(
     *,
     budget: Budget,
     patience: int | None = None,
+    on_start: Callable[[Study], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> str:
     """
@@ -192,6 +193,8 @@ def run(
     """
     spending = BudgetCallback(budget)
     waiting = PatienceCallback(patience) if patience is not None else None
+    if on_start is not None:
+        on_start(tuner.study)
     try:
         while True:
             reason = spending.spent(tuner.study)
