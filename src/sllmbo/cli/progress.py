@@ -159,7 +159,7 @@ def _reason(record: Mapping[str, Any]) -> tuple[str, str]:
 
 def number(value: float | None) -> str:
     """Return *value* with six significant digits; "-" for none."""
-    return "-" if value is None else f"{value:#.6g}"
+    return "-" if value is None else f"{value:#.6g}".rstrip(".")
 
 
 def short(value: object) -> str:

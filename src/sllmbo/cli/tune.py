@@ -18,10 +18,10 @@ from sllmbo.cli.wishes import (
     default_study_name,
     judging_in_words,
     made,
+    make_advisor,
     make_pruner,
     read_space,
     slug,
-    with_recording,
 )
 
 _DATA, _SEARCH, _ADVICE, _KEPT, _SHOWN = "Data", "Search", "Advice", "What is kept", "What is shown"
@@ -230,6 +230,9 @@ def tune(
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)
         check_budget(trials, timeout)
+        given_space = read_space(space)
+        advisor = make_advisor(llm, base_url, record, method)
+        sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
         dataset = from_frame(read_table(data), target, kind=kind, time=time_column, group=group, drop=drop or ())
         name = study or default_study_name(data, estimator, method, seed)
@@ -248,13 +251,12 @@ def tune(
             estimator,
             dataset,
             metric=metric,
-            space=read_space(space),
+            space=given_space,
             n_trials=trials,
             timeout=timeout,
             patience=patience,
             method=method,
-            llm=with_recording(llm, base_url, record, method),
-            base_url=base_url,
+            llm=advisor,
             init=init,
             cv=cv,
             holdout_share=holdout,

@@ -86,22 +86,23 @@ def read_space(path: Path | None) -> SearchSpace | None:
     return space
 
 
-def with_recording(llm: str, base_url: str | None, record: Path | None, method: str) -> str | Advisor:
+def make_advisor(llm: str, base_url: str | None, record: Path | None, method: str) -> Advisor | None:
     """
-    Return the advisor, recorded if that is wanted.
+    Return the advisor, recorded if that is wanted; None for a method that asks none.
 
     Raises:
-        ConfigError: If the method asks no advisor, or there is no such advisor.
+        ConfigError: If there is no such advisor, or nothing to record.
     """
     from sllmbo.advisors import choose_advisor
     from sllmbo.advisors.replay import RecordingAdvisor
     from sllmbo.tuner.methods import ADVISED
 
-    if record is None:
-        return llm
-    if method not in ADVISED:
+    if method in ADVISED:
+        advisor = choose_advisor(llm, base_url=base_url)
+        return advisor if record is None else RecordingAdvisor(advisor, record)
+    if record is not None:
         raise ConfigError(f"--record {str(record)!r} has nothing to record: the method {method!r} asks no advisor.")
-    return RecordingAdvisor(choose_advisor(llm, base_url=base_url), record)
+    return None
 
 
 def make_pruner(name: str, folds: int) -> BasePruner | None:
@@ -125,7 +126,7 @@ def data_in_words(path: Path, dataset: Dataset) -> str:
 def judging_in_words(dataset: Dataset, folds: int, holdout: float) -> str:
     """Return how a configuration is judged, for the header."""
     kept = "in order of time" if dataset.ordered else "groups kept together" if dataset.groups is not None else ""
-    aside = f"{holdout:.0%} of the rows are set aside" if holdout else "no rows are set aside"
+    aside = f"{100 * holdout:.3g} % of the rows are set aside" if holdout else "no rows are set aside"
     return f"mean of {folds} folds{f' ({kept})' if kept else ''}; {aside}"
 
 
