@@ -68,9 +68,10 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     if dead:
         for trial in dead:
             abandon(study, trial._trial_id)
-        study._thread_local.cached_all_trials = None
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    return sorted(trials, key=lambda trial: trial.number)
+    trials = sorted(trials, key=lambda trial: trial.number)
+    study._thread_local.cached_all_trials = trials  # so that the partner need not read them again
+    return trials
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:

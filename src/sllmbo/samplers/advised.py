@@ -157,10 +157,10 @@ class AdvisedSampler(BaseSampler):
         """Find out who serves the trial, and return what the partner samples jointly and what the advisor is told."""
         self._raise_error_if_multi_objective(study)
         opened = self._opened(study, trial)
-        joint = self._partner.space(study, trial)
         if opened.decision is None:
             opened.trials = _turns.all_trials(study)
             opened.role = self._role(study, trial, opened)
+        joint = self._partner.space(study, trial)
         if opened.role == "partner":
             return joint
         known = to_distributions(self._reader.space(opened.trials))
