@@ -67,6 +67,8 @@ def _write_tables(folder):
     (folder / "header.csv").write_text("size,age,price\n")
     (folder / "broken.json").write_text('{"alpha": ')
     (folder / "outside.json").write_text('{"alpha": {"type": "float", "low": 0.1, "high": 1.0, "default": 5.0}}')
+    alpha = {"alpha": Float(0.1, 10, log=True, default=1.0)}
+    (folder / "alpha.json").write_text(json.dumps(SearchSpace(alpha).to_json()))
     (folder / "other.json").write_text(json.dumps(SearchSpace({"beta": Float(0.1, 1, default=0.5)}).to_json()))
 
 
@@ -123,6 +125,10 @@ RIGHT = {
     "classes": [
         *[P, "--target", "label", "--estimator", "logistic_regression", "--cv", "3", "--trials", "3"],
         *["--drop", "price", "--group", "color", "--metric", "accuracy", "--holdout", "0", "--json"],
+    ],
+    "unreachable": [
+        *[P, "--target", "price", *QUICK, "--study", "unreachable", "--space", "alpha.json"],
+        *["--llm", "openai:x", "--base-url", "http://127.0.0.1:9/v1"],
     ],
     "broken": [P, "--target", "price", "--estimator", "own:Broken"],
     "broken, debugged": [P, "--target", "price", "--estimator", "own:Broken", "--debug"],
@@ -298,14 +304,9 @@ def test_a_recording_replays_to_equal_trials(tmp_path) -> None:
     assert "the advice recorded in advice.jsonl" in replayed.stderr
 
 
-def test_a_chat_model_that_fails_is_told_on_its_trials(tmp_path) -> None:
+def test_a_chat_model_that_fails_is_told_on_its_trials(runs) -> None:
     """Where the chat model cannot be reached within a study, the trial's line says so, and nothing says it twice."""
-    _write_tables(tmp_path)
-    space = {"alpha": {"type": "float", "low": 0.1, "high": 10.0, "log": True, "default": 1.0}}
-    (tmp_path / "space.json").write_text(json.dumps(space))
-    asking = ["--llm", "openai:x", "--base-url", "http://127.0.0.1:9/v1", "--space", "space.json"]
-
-    run = _sllmbo("tune", P, "--target", "price", *QUICK, *asking, cwd=tmp_path)
+    run = runs["unreachable"]
 
     trials = [line for line in run.stderr.splitlines() if "no advice: Unavailable: The chat model" in line]
     assert 0 == run.returncode, run.stderr
