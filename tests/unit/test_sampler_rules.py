@@ -29,7 +29,7 @@ from sllmbo.samplers._record import BATCH, FALLBACK, PARAMS, REPAIRS, SOURCE, TU
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
 from sllmbo.task import Task
-from sllmbo.testing import ScriptedAdvisor, always_raising
+from sllmbo.testing import HOSTILE, ScriptedAdvisor, always_raising
 from sllmbo.usage import Usage
 from sllmbo_strategies import json_values
 
@@ -635,6 +635,43 @@ def test_failed_trials_are_told_with_class_and_message():
     assert ["failed", "failed"] == [observation.state for observation in advisor.requests[-1].history]
     assert "MemoryError: out of memory" == advisor.requests[-1].history[0].reason
     assert "no finite number" in advisor.requests[-1].history[1].reason
+
+
+def test_a_trial_that_failed_early_does_not_rule_out_all_that_begins_alike():
+    """Where a trial fails after its first parameter, another configuration with that value may still be tried."""
+
+    def early(trial):
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b" and trial.number == 1:
+            raise MemoryError
+        return objective(trial)
+
+    advisor = ScriptedAdvisor(lambda request: {**GOOD, "depth": 1 + request.turn})
+    study = run(LLMSampler(advisor, space=SPACE, init="default", seed=0), 3, early)
+    assert ["default", "scripted", "scripted"] == sources(study)
+    assert [DEFAULT, {**GOOD, "depth": 2}] == [observation.params for observation in advisor.requests[-1].history]
+
+
+def test_a_failed_point_is_not_tried_again():
+    """A point that failed is turned down when it comes again, also where the objective used a part of it alone."""
+
+    def failing(trial):
+        if trial.suggest_categorical("x", [True, False]):
+            raise ValueError
+        return trial.suggest_float("y", 0, 1)
+
+    space = SearchSpace({"x": Categorical([True, False], default=False), "y": Float(0.0, 1.0, default=0.5)})
+    study = run(LLMSampler(ScriptedAdvisor({"x": True, "y": 0.25}), space=space, init="default", seed=0), 6, failing)
+    assert 1 == sources(study).count("scripted")
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_hostile_advisors_leave_a_complete_study(name):
+    """With any hostile advisor every trial completes inside the space, and no point is tried twice on its word."""
+    study = run(LLMTPESampler(HOSTILE[name](), space=SPACE, seed=0), 30)
+    assert {TrialState.COMPLETE} == {trial.state for trial in study.trials}
+    assert all(SPACE.contains(trial.params) for trial in study.trials)
+    advised = [str(trial.params) for trial in study.trials if PARAMS in trial.user_attrs]
+    assert len(advised) == len(set(advised))
 
 
 # Pickle and resume.

@@ -91,8 +91,9 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
     except (SpaceError, TypeError, ValueError) as error:
         raise ReplyError(str(error)) from error
     for observation in history:
-        still_open = observation.state == "running" and not set(params) <= set(observation.params)
-        if not still_open and is_repeat(params, observation.params, space):
+        # Of a trial that is running, or failed before it suggested all, the rest is not known.
+        in_part = observation.state in ("running", "failed") and not set(params) <= set(observation.params)
+        if not in_part and is_repeat(params, observation.params, space):
             raise ReplyError(f"repeats trial {observation.number}")
     if any(is_repeat(params, other, space) for other in others):
         raise ReplyError("repeats another candidate")

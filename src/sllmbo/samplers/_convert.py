@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import SpaceError
 from sllmbo.history import Observation, State
-from sllmbo.samplers._record import DETAILS, FAILURE, SOURCE
+from sllmbo.samplers._record import DETAILS, FAILURE, PARAMS, SOURCE
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
 
 _STATES: dict[TrialState, State] = {
@@ -84,6 +84,8 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
     """
     Return *trial* as it is told to an advisor.
 
+    One that is running, or failed, has the parameters that were decided on, also those not suggested yet.
+
     Args:
         trial: A trial that is not waiting.
         number: Its number among the trials that were not abandoned.
@@ -98,9 +100,10 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
     broken = {name: bound for name, bound in trial.constraints.items() if bound > 0}
     if state == "complete" and broken:
         state, reason = "failed", f"infeasible: {', '.join(f'{name}={bound:.4g}' for name, bound in broken.items())}"
+    decided = {} if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else trial.user_attrs.get(PARAMS, {})
     return Observation(
         number,
-        dict(trial.params),
+        {**decided, **trial.params},
         state=state,
         value=value if state in ("complete", "pruned") else None,
         reason=reason,

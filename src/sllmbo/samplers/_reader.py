@@ -5,7 +5,6 @@ The study in an advisor's words: its history and its search space.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
@@ -13,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.history import History, Observation
 from sllmbo.samplers._convert import from_distributions, to_observation
-from sllmbo.samplers._record import PARAMS
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
 
@@ -49,7 +47,7 @@ class Reader:
 
     def _observe(self, trial: FrozenTrial, number: int) -> Observation:
         if not trial.state.is_finished():
-            return replace(to_observation(trial, number), params=trial.user_attrs.get(PARAMS) or dict(trial.params))
+            return to_observation(trial, number)
         known, observation = self._observations.get(trial._trial_id, (None, None))
         if observation is None or known is not trial or observation.number != number:  # ids repeat between studies
             observation = to_observation(trial, number)
