@@ -72,8 +72,8 @@ class BudgetCallback:
 
     def spent(self, study: Study) -> str | None:
         """Return which part of the budget is spent ("trials" or "seconds"), or None. Running trials count."""
-        if self.budget.seconds is not None and time.monotonic() - self._started >= self.budget.seconds:
-            return "seconds"
         if self.budget.trials is not None and len(study_history(study)) >= self.budget.trials:
             return "trials"
+        if self.budget.seconds is not None and time.monotonic() - self._started >= self.budget.seconds:
+            return "seconds"
         return None
