@@ -4,6 +4,7 @@ The words: prompts are total, bounded and quote what is untrusted; replies give 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -28,8 +29,10 @@ from sllmbo.prompts import (
     suggestions_schema,
 )
 from sllmbo.prompts.template import load_template, parse_template
+from sllmbo.prompts.words import number
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.task import DataFacts, Task
+from sllmbo_strategies import seeds, spaces, tasks
 
 SPACE = SearchSpace(
     {
@@ -92,10 +95,11 @@ def section(prompt: Prompt, start: str) -> str:
     return next(line for line in prompt.text.splitlines() if line.startswith(start))
 
 
-@pytest.mark.parametrize("n", [0, 1, 5, 30, 300])
-def test_size_is_bounded(n: int) -> None:
+@pytest.mark.parametrize("purpose", ["opening", "next"])
+@pytest.mark.parametrize("n", [0, 1, 5, 12, 30, 300])
+def test_size_is_bounded(n: int, purpose: Any) -> None:
     """For nine parameters the whole prompt stays below 1,500 tokens of four characters, however long the study."""
-    prompt = suggestions(history=random_history(n))
+    prompt = suggestions(history=random_history(n), purpose=purpose)
     assert (len(prompt.instructions) + len(prompt.text)) / 4 <= 1500
 
 
@@ -112,75 +116,263 @@ def test_opening_and_next() -> None:
     opening, following = suggestions(purpose="opening", n=6), suggestions(n=1)
     assert opening.instructions == following.instructions
     assert "opening of 6 configurations" in opening.text
-    assert "1 configuration to run next" in following.text
+    assert "1 configuration to run next." in following.text
+    assert "spares" not in following.text
     assert "No trial was run yet; 400 are planned." in opening.text
 
 
-def test_incumbent_as_differences_from_the_default() -> None:
-    """The best trials are told by what differs from the default, and the default by its rank."""
+def test_what_is_stable_comes_first() -> None:
+    """Two rounds of one study begin alike, up to the state, so that a provider can reuse what it has read."""
+    earlier, later = suggestions(history=random_history(5)), suggestions(history=random_history(50), n=1)
+    assert earlier.instructions == later.instructions
+    assert earlier.text.partition("\nSTATE")[0] == later.text.partition("\nSTATE")[0]
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "expected"),
+    [
+        (None, "Propose 4 configurations to run next. Put the one to run first in front"),
+        (14, "Propose 4 configurations to run next."),
+        (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
+        (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
+        (3, "Only 1 trial remains"),
+    ],
+)
+def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
+    """No more is asked for than can run, spares are said to be spares, and the last three trials exploit."""
+    history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
+    text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
+    assert f"REQUEST\n{expected}" in text
+    assert ("the others are spares" in text) == ("Propose 1 " not in text)
+
+
+def test_request_without_a_best() -> None:
+    """Where nothing is complete yet there is no best region to exploit, also at the end."""
+    text = render_suggestions(Task(n_trials=2), SMALL, History("maximize"), n=4, purpose="next").text
+    assert "Propose 2 configurations to run next." in text
+
+
+def table(prompt: Prompt) -> list[str]:
+    """Return header and rows of the table of trials."""
+    lines = prompt.text.partition("\nTRIALS")[2].partition("\n\n")[0].splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("rank,")) :]
+
+
+def test_table() -> None:
+    """A short study is told whole: every trial one row, best first, with author, value and all active parameters."""
+    trials = (
+        observation(0, {"kernel": "rbf", "C": 1.0}, source="default", value=0.5, details={"std": 0.0213}),
+        observation(1, {"kernel": "poly", "C": 13.5678, "degree": 2}, source="llm", value=0.71, details={"seconds": 3}),
+        observation(2, {"kernel": None, "C": 0.01}, source="tpe", state="failed", value=None),
+        observation(3, {"kernel": "rbf", "C": 20.0}, source="some one", state="pruned", value=0.4),
+        observation(4, {"kernel": "rbf", "C": 30.0}, state="running", value=None),
+    )
+    prompt = suggestions(SMALL, History("maximize", trials))
+    assert [
+        "rank,trial,by,value,std,kernel,C,degree",
+        "1,#1,you,0.71,-,poly,13.6,2",
+        "2,#0,default,0.5,0.021,rbf,1,-",
+        "-,#2,tpe,failed,-,null,0.01,-",
+        '-,#3,"some one",pruned 0.4,-,rbf,20,-',
+        "-,#4,-,running,-,rbf,30,-",
+    ] == table(prompt)
+    assert "std is the spread over folds" in prompt.text
+    assert "Best: #1 (by you) 0.71 with kernel poly, C 13.568, degree 2." in prompt.text
+    assert "left out" not in prompt.text
+
+
+def test_table_without_authors_and_details() -> None:
+    """What no trial has takes no column."""
+    prompt = suggestions(SMALL, History("maximize", (observation(0, {"C": 1.0}),)))
+    assert ["rank,trial,value,kernel,C,degree", "1,#0,0.5,-,1,-"] == table(prompt)
+    assert "std" not in prompt.text
+
+
+def test_table_of_a_long_study() -> None:
+    """Of many trials the best, the latest, a default, failures and some between have rows; the rest is counted."""
     default = SPACE.default_params() or {}
-    better = [observation(i, {**default, "num_leaves": 40 + i}, value=0.9 + i / 100) for i in range(1, 6)]
-    prompt = suggestions(history=History("maximize", (observation(0, default, source="default"), *better)))
-    assert section(prompt, "#5") == "#5 0.95: num_leaves 45"
-    assert "The default configuration has rank 6: #0 0.5." in prompt.text
-    assert "no improvement" not in prompt.text
+    trials = [observation(0, default, source="default", value=-50.5)]
+    trials += [observation(i, {**default, "num_leaves": 4 + i}, source="tpe", value=-float(i)) for i in range(1, 100)]
+    trials += [observation(100, default, source="llm", value=0.5)]
+    trials += [observation(101, default, state="failed", value=None, source="llm")]
+    prompt = suggestions(history=History("maximize", tuple(trials)))
+    rows = table(prompt)
+    ranks = [int(row.split(",")[0]) for row in rows[1:-2]]
+    assert sorted(ranks) == ranks
+    assert {1, 2, 3, 4, 5, 26, 51, 52, 76, 101} <= set(ranks)
+    assert rows[-2].startswith("-,#101,you,failed,")
+    assert (
+        f"{102 - len(ranks) - 1} of 102 trials are left out; shown are the best, the latest and some between. "
+        "Complete by: you 1 (best 0.5), tpe 99 (best -1), default 1 (best -50.5)."
+    ) == rows[-1]
+
+
+def test_table_has_a_few_rows_in_any_case() -> None:
+    """Also where the search space alone fills the prompt, the most important trials are told."""
+    space = SearchSpace({f"parameter_number_{i}": Float(0, 1, default=0.5) for i in range(100)})
+    trials = tuple(observation(i, space.default_params() or {}, value=float(i)) for i in range(30))
+    rows = table(suggestions(space, History("maximize", trials)))
+    assert ["#29", "#28", "#27", "#26", "#25", "#22"] == [row.split(",")[1] for row in rows[1:-1]]
+
+
+def test_stagnation_is_told_after_the_opening_only() -> None:
+    """That nothing improved is news only once an opening is over."""
+    trials = tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(8))
+    assert "no improvement in the last 7" in suggestions(SMALL, History("minimize", trials)).text
+    assert "no improvement" not in suggestions(SMALL, History("minimize", trials[:7])).text
+    assert "no improvement" not in suggestions(SMALL, History("maximize", trials)).text
 
 
 def test_direction() -> None:
     """When minimising, the smallest value is the best."""
     trials = tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(3))
-    prompt = suggestions(SMALL, History("minimize", trials))
-    assert prompt.text.index("#0 0:") < prompt.text.index("#1 1:")
-    assert "no improvement in the last 2" in prompt.text
+    assert ["1,#0,0", "2,#1,1"] == [row[:6] for row in table(suggestions(SMALL, History("minimize", trials)))[1:3]]
+    assert ["1,#2,2", "2,#1,1"] == [row[:6] for row in table(suggestions(SMALL, History("maximize", trials)))[1:3]]
 
 
 def test_close_values_are_told_apart() -> None:
     """Values that agree in four digits are told with more."""
     trials = tuple(observation(i, {"C": 1.0 + i}, value=0.91231 + i * 1e-5) for i in range(2))
-    assert "#1 0.91232:" in suggestions(SMALL, History("maximize", trials)).text
+    assert "1,#1,0.91232," in suggestions(SMALL, History("maximize", trials)).text
+
+
+def test_digits_follow_the_range() -> None:
+    """Three digits are enough for wide ranges; narrow ranges and fine steps get as many as tell values apart."""
+    space = SearchSpace(
+        {
+            "wide": Float(1e-8, 10, log=True),
+            "narrow": Float(0.99, 1),
+            "fine": Float(0, 1000, step=0.5),
+            "count": Int(1, 10**9, log=True),
+        }
+    )
+    params = {"wide": 1.23456e-05, "narrow": 0.9912345, "fine": 500.5, "count": 123456}
+    prompt = suggestions(space, History("maximize", (observation(0, params),)))
+    assert "1,#0,0.5,1.23e-5,0.99123,500.5,123456" == table(prompt)[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0.00001, "1e-5"),
+        (12345.6, "12346"),
+        (-0.5, "-0.5"),
+        (1.5e300, "1.5e300"),
+        (12_345_678, "1.235e7"),
+        (10**400, "1.000e400"),
+        (9_999_999, "9999999"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+    ],
+)
+def test_numbers(given: float, expected: str) -> None:
+    """Numbers are short: four digits, integer parts in full up to ten million, lean exponents; any size has a text."""
+    assert expected == number(given)
+
+
+def regions_of(space: SearchSpace, trials: list[Observation]) -> dict[str, str]:
+    text = suggestions(space, History("maximize", tuple(trials))).text.partition("\nPARAMETERS")[2]
+    lines = text.partition("\n\n")[0].splitlines()[1:]
+    return {name: told for name, _, told in (line.partition(": ") for line in lines)}
+
+
+def test_categories() -> None:
+    """Each choice is told with its best value and number of trials, the best first; untried ones are named."""
+    values = [("rbf", 0.5), ("poly", 0.7), ("rbf", 0.6), ("poly", 0.1)]
+    trials = [observation(i, {"kernel": kernel, "C": 1.0}, value=value) for i, (kernel, value) in enumerate(values)]
+    assert {"kernel": "poly 0.7 of 2, rbf 0.6 of 2; untried null"} == regions_of(SMALL, trials)
+
+
+def test_choices_that_compare_equal_are_kept_apart() -> None:
+    """True and 1 are two choices."""
+    space = SearchSpace({"a": Categorical([True, 1, False])})
+    trials = [observation(0, {"a": True}, value=0.9), observation(1, {"a": 1}, value=0.8)]
+    assert {"a": "true 0.9 of 1, 1 0.8 of 1; untried false"} == regions_of(space, trials)
 
 
 def test_regions() -> None:
-    """Per parameter the digest says where the best lie, what was tried, which edge they crowd, what is unvisited."""
-    trials = tuple(
-        observation(i, {"kernel": "rbf" if i % 4 else "poly", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)
-    )
-    prompt = suggestions(SMALL, History("maximize", trials))
-    line = section(prompt, "C: best")
-    assert "best 0.01, 0.0121, 0.01331" in line
-    assert "tried 0.01 to 0.04177" in line
-    assert "nothing above 0.04177" in line
-    assert "3 of the best at the low edge" in line
-    assert "trend -1.00" in line
-    assert "kernel: best/tried rbf 3/12, poly 1/4, null 0/0" in prompt.text
-    assert "degree: never tried" in prompt.text
+    """Per parameter: quartiles of the better quarter, the edge that they crowd, what is untried, and the trend."""
+    trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
+    told = regions_of(SMALL, trials)
+    assert "0.0107, 0.0115, 0.0124; 3 of 4 at the low edge; untried above 0.0418; trend -1.00 (n 16)" == told["C"]
+    assert "never tried" == told["degree"]
+    assert "trend" not in regions_of(SMALL, trials[:14])["C"]
+    assert "0.0105, 0.011, 0.0115" in regions_of(SMALL, trials[:10])["C"]
+    assert ["kernel"] == list(regions_of(SMALL, trials[:9]))
+
+
+def test_untried_ranges() -> None:
+    """Wide stretches at both ends and inside are told in order, measured on the parameter's scale."""
+    space = SearchSpace({"lr": Float(1e-4, 1, log=True)})
+    trials = [
+        observation(i, {"lr": 1e-3 * 1.01**i if i % 2 else 1e-1 * 1.01**i}, value=float(i % 3)) for i in range(12)
+    ]
+    assert "untried below 0.00101, 0.00112 to 0.1, above 0.11" in regions_of(space, trials)["lr"]
+
+
+def test_trend_that_chance_makes_is_not_told() -> None:
+    """Order without relation to success has no trend."""
+    rng = np.random.default_rng(0)
+    trials = [observation(i, {"C": float(i + 1)}, value=float(value)) for i, value in enumerate(rng.permutation(40))]
+    assert "trend" not in regions_of(SMALL, trials)["C"]
+
+
+def test_parameter_outside_its_present_range() -> None:
+    """Where all trials lie outside a space that was moved, its range is untried."""
+    trials = [observation(i, {"C": 1000.0 + i}, value=float(i)) for i in range(12)]
+    assert "untried in this range" in regions_of(SMALL, trials)["C"]
 
 
 def test_gap_between_integers() -> None:
     """Neighbouring integers leave no gap, also where the range is short."""
     space = SearchSpace({"depth": Int(1, 3, default=1)})
-    trials = tuple(observation(i, {"depth": i % 3 + 1}, value=float(i)) for i in range(6))
-    assert "nothing" not in suggestions(space, History("maximize", trials)).text
+    trials = [observation(i, {"depth": i % 3 + 1}, value=float(i)) for i in range(12)]
+    assert "untried" not in regions_of(space, trials)["depth"]
 
 
 def test_failures() -> None:
-    """Failures are told with class and reason, and what tells them from the complete trials."""
+    """Failures are told by class with the latest reason and trials, and what tells them from the complete trials."""
     good = [observation(i, {"C": 1.0 + i}) for i in range(3)]
-    bad = [observation(i, {"C": 50.0 + i}, state="failed", value=None, reason="MemoryError: no room") for i in (3, 4)]
+    reasons = ["MemoryError: no room", "MemoryError: none", "ValueError"]
+    bad = [
+        observation(i, {"C": 50.0 + i}, state="failed", value=None, reason=reason)
+        for i, reason in enumerate(reasons, 3)
+    ]
     prompt = suggestions(SMALL, History("maximize", (*good, *bad)))
-    assert 'Failed 2 ("MemoryError" 2x)' in prompt.text
-    assert '#4: C 54 because "MemoryError: no room"' in prompt.text
-    assert "All failures have C 53 to 54, all complete trials 1 to 3." in prompt.text
+    assert 'Failed 3: "MemoryError: none" 2x (latest #4, #3), "ValueError" 1x (latest #5).' in prompt.text
+    assert "All failures have C 53 to 55, all complete trials 1 to 3." in prompt.text
+    assert "-,#4,failed,-,54,-" in table(prompt)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_collapses(direction: Any) -> None:
+    """A complete trial that is far worse than the others is listed with the failures; a merely bad one is not."""
+    sign = 1 if direction == "minimize" else -1
+    values = [50, 48, 49, 51, 52, 55, 103]
+    trials = tuple(observation(i, {"C": 1.0 + i}, value=float(sign * value)) for i, value in enumerate(values))
+    text = suggestions(SMALL, History(direction, trials)).text
+    assert f"Collapsed (complete, but far worse than the others): #6 {sign * 103}." in text
+    assert "Collapsed" not in suggestions(SMALL, History(direction, trials[:6])).text
+    equal = tuple(observation(i, {"C": 1.0 + i}, value=float(sign * (i == 8))) for i in range(9))
+    assert "Collapsed" not in suggestions(SMALL, History(direction, equal)).text
 
 
 def test_cells_in_errors_are_masked() -> None:
     """What an error quotes is hidden, as it may be a cell of the data, unless it is a name or category of the space."""
     reason = "ValueError: could not convert 'Jane Doe' for \"C\" with 'poly'"
     trial = observation(0, {"C": 1.0}, state="failed", value=None, reason=reason)
-    line = section(suggestions(SMALL, History("maximize", (trial,))), "#0")
+    line = section(suggestions(SMALL, History("maximize", (trial,))), "Failed 1")
     assert "Jane" not in line
     assert "'...'" in line
     assert "'poly'" in line
+
+
+def test_descriptions_are_short_notes() -> None:
+    """A description is told as a note, cut short: it was written before any trial and is no evidence."""
+    space = SearchSpace({"C": Float(0, 1, description="strength of the penalty, which certainly must be small here")})
+    prompt = suggestions(space)
+    assert 'C: float 0 to 1, note "strength of the penalty, which certai..."' in prompt.text
+    assert "a guess, not a fact" in prompt.instructions
 
 
 def test_untrusted_text_is_quoted() -> None:
@@ -199,12 +391,36 @@ def test_untrusted_text_is_quoted() -> None:
 
 
 def test_design_prompt() -> None:
-    """The design prompt names the estimator's parameters and the documented space, where known."""
-    task = Task(estimator="lightgbm", estimator_params={"num_leaves": 31, "max_depth": None})
-    text = render_design(task, SPACE).text
-    assert "num_leaves=31, max_depth=null" in text
-    assert "learning_rate: float 0.001 to 0.3 log, default 0.1" in text
+    """The design prompt names the estimator's parameters, the documented space and the budget, where known."""
+    task = Task(estimator="lightgbm", estimator_params={"num_leaves": 31, "max_depth": None}, n_trials=16)
+    prompt = render_design(task, SPACE)
+    assert "num_leaves=31, max_depth=null" in prompt.text
+    assert "learning_rate: float 0.001 to 0.3 log, default 0.1" in prompt.text
+    assert "for this task and its budget: 16 trials in all, of which 16 remain." in prompt.text
     assert "not known here" in render_design(Task()).text
+    assert "Design the search space for this task." in render_design(Task()).text
+    assert '["gbdt", "null", "true", "0.5"]' in prompt.instructions
+
+
+def test_what_cannot_be_tuned_is_not_offered() -> None:
+    """Speed, output and randomness are never offered; weights of classes and categories only where there are such."""
+    idle = {"n_jobs": None, "random_state": 0, "verbosity": -1, "importance_type": "split"}
+    task = Task(estimator_params={"num_leaves": 31, "class_weight": None, "cat_l2": 10.0, **idle})
+
+    def offered(**facts: Any) -> str:
+        data = DataFacts(n_rows=10, n_features=2, **facts) if facts else None
+        return section(Prompt("", "", render_design(dataclasses.replace(task, data=data)).text), "num_leaves")
+
+    assert "num_leaves=31" == offered(kind="regression")
+    assert "num_leaves=31, cat_l2=10" == offered(kind="regression", n_categorical=1)
+    assert "num_leaves=31, class_weight=null" == offered(kind="classification")
+    assert "num_leaves=31, class_weight=null, cat_l2=10" == offered()
+
+
+def test_choices_are_read_as_the_design_prompt_says() -> None:
+    """The example of the prompt means what it says: text as it is, true, null and numbers as JSON."""
+    entry = {"name": "a", "type": "categorical", "choices": ["gbdt", "null", "true", "0.5"]}
+    assert ("gbdt", None, True, 0.5) == design_of(entry)["a"].choices  # type: ignore[union-attr]  # it is categorical
 
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
@@ -231,6 +447,22 @@ def test_render_is_total(trials: list[Observation], direction: Any) -> None:
     first = render_suggestions(TASK, SMALL, history, n=2, purpose="next")
     assert first == render_suggestions(TASK, SMALL, history, n=2, purpose="next")
     assert first.text.encode()
+
+
+@settings(max_examples=60, deadline=None)
+@given(spaces(), st.lists(st.tuples(seeds, st.floats() | st.none()), max_size=20), tasks())
+def test_render_is_total_in_any_space(space: SearchSpace, trials: list[tuple[int, float | None]], task: Task) -> None:
+    """Any search space renders with any values, also where there are enough trials for quartiles and trends."""
+    history = History(
+        task.direction,
+        tuple(
+            observation(i, space.sample(np.random.default_rng(seed)), value=value)
+            for i, (seed, value) in enumerate(trials)
+        ),
+    )
+    prompt = render_suggestions(task, space, history, n=3, purpose="next")
+    assert prompt == render_suggestions(task, space, history, n=3, purpose="next")
+    assert prompt.text.encode()
 
 
 def candidate(params: Any, **facts: Any) -> dict[str, Any]:
@@ -448,8 +680,8 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/1", "2b9b345d05b8"),
-        ("design_space", "design_space/1", "509c5bb73c35"),
+        ("suggest", "suggest/2", "99a9827acfff"),
+        ("design_space", "design_space/2", "e0ee33f5e5d8"),
     ],
 )
 def test_words_and_version_change_together(name: str, version: str, digest: str) -> None:

@@ -9,12 +9,18 @@ from typing import Literal
 
 from sllmbo.history import History
 from sllmbo.prompts import words
-from sllmbo.prompts.digest import digest
-from sllmbo.prompts.template import load_template
+from sllmbo.prompts.digest import digest, remaining
+from sllmbo.prompts.template import PromptTemplate, load_template
+from sllmbo.prompts.tunable import tunable
 from sllmbo.space import Categorical, Parameter, SearchSpace
 from sllmbo.task import DataFacts, Task
 
+_MAX_CHARACTERS = 6_000  # of a question: about 1,500 tokens
+_LAST_TRIALS = 3
+"""With so few trials left, nothing is learned any more that could still be used."""
 _MAX_DESCRIPTION = 500
+_SHORT_NOTE = 40
+_LONG_NOTE = 80
 _MAX_CHOICES = 12
 _MAX_PARAMS = 80
 
@@ -46,14 +52,26 @@ def render_suggestions(
         purpose: A diverse opening, or candidates for the next trial.
     """
     template = load_template("suggest")
-    text = template.fill(
-        "prompt",
-        task=task_card(task),
-        space=space_table(space),
-        state=digest(space, history, n_trials=task.n_trials),
-        request=template.fill(purpose, n=_configurations(n)),
-    )
-    return Prompt(template.version, template.fill("system"), text)
+    system = template.fill("system")
+    request = _request(template, history, n_trials=task.n_trials, n=n, purpose=purpose)
+    known = {"task": task_card(task), "space": space_table(space, _SHORT_NOTE), "request": request}
+    room = _MAX_CHARACTERS - len(system) - len(template.fill("prompt", state="", **known))
+    state = digest(space, history, n_trials=task.n_trials, limit=room)
+    return Prompt(template.version, system, template.fill("prompt", state=state, **known))
+
+
+def _request(
+    template: PromptTemplate, history: History, *, n_trials: int | None, n: int, purpose: Literal["opening", "next"]
+) -> str:
+    left = remaining(history, n_trials)
+    n = n if left is None else max(1, min(n, left))
+    if purpose == "opening":
+        return template.fill("opening", n=_configurations(n))
+    spares = " " + template.fill("spares") if n > 1 else ""
+    if left is not None and left <= _LAST_TRIALS and history.best is not None:
+        trials = "Only 1 trial remains" if left <= 1 else f"Only {left} trials remain"
+        return template.fill("last", n=_configurations(n), remaining=trials) + spares
+    return template.fill("next", n=_configurations(n)) + spares
 
 
 def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:
@@ -65,7 +83,9 @@ def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:
         reference: A documented search space of the estimator, to be adapted to this task.
     """
     template = load_template("design_space")
-    text = template.fill("prompt", task=task_card(task), estimator=_estimator_section(task, reference))
+    trials = "1 trial" if task.n_trials == 1 else f"{task.n_trials} trials"
+    budget = f" and its budget: {trials} in all, of which {task.n_trials} remain" if task.n_trials else ""
+    text = template.fill("prompt", task=task_card(task), estimator=_estimator_section(task, reference), budget=budget)
     return Prompt(template.version, template.fill("system"), text)
 
 
@@ -81,12 +101,12 @@ def task_card(task: Task) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def space_table(space: SearchSpace) -> str:
-    """Return one line for each parameter: range, scale, default, meaning, condition."""
-    return "\n".join(f"{words.name(name)}: {_described(parameter)}" for name, parameter in space.items())
+def space_table(space: SearchSpace, longest_note: int) -> str:
+    """Return one line for each parameter: range, scale, default, condition, and what was noted on it, cut to length."""
+    return "\n".join(f"{words.name(name)}: {_described(parameter, longest_note)}" for name, parameter in space.items())
 
 
-def _described(parameter: Parameter) -> str:
+def _described(parameter: Parameter, longest_note: int) -> str:
     if isinstance(parameter, Categorical):
         known, facts = (
             parameter.has_default,
@@ -104,7 +124,7 @@ def _described(parameter: Parameter) -> str:
         values = " or ".join(map(words.value, parameter.condition.values))
         facts.append(f"only when {words.name(parameter.condition.parameter)} is {values}")
     if parameter.description:
-        facts.append(words.quoted(parameter.description, 80))
+        facts.append(f"note {words.quoted(parameter.description, longest_note)}")
     return ", ".join(facts)
 
 
@@ -131,8 +151,9 @@ def _facts(data: DataFacts) -> str:
 
 def _estimator_section(task: Task, reference: SearchSpace | None) -> str:
     sections = []
-    if task.estimator_params:
-        listed = (f"{words.name(name)}={words.value(v)}" for name, v in task.estimator_params.items())
+    offered = tunable(task.estimator_params, task.data)
+    if offered:
+        listed = (f"{words.name(name)}={words.value(v)}" for name, v in offered.items())
         sections.append(
             f"PARAMETERS OF THE ESTIMATOR with their defaults (use these names and no others)\n"
             f"{words.some(listed, _MAX_PARAMS)}"
@@ -140,6 +161,6 @@ def _estimator_section(task: Task, reference: SearchSpace | None) -> str:
     if reference is not None:
         sections.append(
             "A DOCUMENTED SPACE for this estimator on data in general (adapt it to this task; keep what fits)\n"
-            f"{space_table(reference)}"
+            f"{space_table(reference, _LONG_NOTE)}"
         )
     return "\n\n".join(sections) or "The estimator's parameters are not known here; use the names it documents."

@@ -86,7 +86,11 @@ def design_schema() -> dict[str, Any]:
         "low": {"type": "number"},
         "high": {"type": "number"},
         "log": {"type": "boolean"},
-        "choices": {"type": "array", "items": {"type": "string"}, "description": "categories, as JSON if no texts"},
+        "choices": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "text as it is; true, false, null, numbers as JSON",
+        },
         "default": {"type": "string", "description": "a value inside the range, as text"},
         "reason": {"type": "string"},
         "when": _object({"parameter": {"type": "string"}, "values": {"type": "array", "items": {"type": "string"}}}),

@@ -6,20 +6,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
-
-def number(value: float) -> str:
-    """Return a number with 4 significant digits; integers in full up to ten million."""
-    if isinstance(value, int) and abs(value) < 10_000_000:
-        return str(value)
-    return f"{value:.4g}"
+_PLAIN = 10_000_000
 
 
-def value(given: Any) -> str:
+def number(value: float, digits: int = 4) -> str:
+    """Return a number with *digits* significant digits; integer parts up to ten million in full."""
+    if isinstance(value, int):
+        if abs(value) < _PLAIN:
+            return str(value)
+        return _short(f"{Decimal(value):.{digits}g}")  # also where a float cannot hold it
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < _PLAIN else _short(text)
+
+
+def _short(text: str) -> str:
+    """Return a number's text without the sign and zeros that an exponent does not need."""
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def value(given: Any, digits: int = 4) -> str:
     """Return a parameter value: numbers compact, the rest as JSON without quotes around plain words."""
     if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return number(given)
+        return number(given, digits)
     if isinstance(given, str):
         return given if given.isidentifier() and len(given) <= 40 else quoted(given, 40)
     return quoted(repr(given), 40) if isinstance(given, (list, dict, tuple, set)) else json.dumps(given, default=repr)

@@ -1,0 +1,99 @@
+"""
+The table of a study: one row per trial, all of them while they fit, else the best, the latest and some between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from sllmbo.history import Observation
+from sllmbo.prompts import words
+from sllmbo.prompts.standing import Standing, digits_of
+
+_MIN_ROWS = 6
+_MAX_ROWS = 40
+_N_RUNNING = 3
+_N_BEST = 5
+_N_LATEST = 3
+_N_FAILED = 2
+_NAMES = {"llm": "you"}
+_DETAILS = {"std": 2, "train_value": 4}
+"""Which further measurements have a column, and with how many digits."""
+_STD = (
+    "std is the spread over folds, mostly common to all trials (folds differ in difficulty), so no error bar between "
+    "them; still, do not over-read differences as small as those between near-equal configurations."
+)
+
+
+def trial_table(study: Standing, limit: int) -> str:
+    """
+    Return the trials as comma-separated rows, best first, then those without a value.
+
+    Args:
+        study: The study; it has at least one trial.
+        limit: Characters that the table should not exceed. The most important few have their rows anyway.
+    """
+    details = [key for key in _DETAILS if any(key in o.details for o in study.ranked)]
+    authors = any(o.source for o in study.history)
+    columns = ["rank", "trial", *(["by"] if authors else []), "value", *details, *map(words.name, study.space)]
+    legend = f"TRIALS, best first ({'by: who proposed it; ' if authors else ''}-: inactive or not known)"
+    head = [legend, *([_STD] if "std" in details else []), ",".join(columns)]
+    ranks = {id(o): str(rank) for rank, o in enumerate(study.ranked, start=1)}
+    ordered = [*study.ranked, *(o for o in study.history if id(o) not in ranks)]
+    rows = {id(o): _row(study, o, ranks.get(id(o), "-"), details, authors=authors) for o in ordered}
+    room = limit - sum(len(line) + 1 for line in head)
+    if len(rows) <= _MAX_ROWS and sum(len(row) + 1 for row in rows.values()) <= room:
+        return "\n".join([*head, *rows.values()])
+    shown: set[int] = set()
+    room -= len(_left_out(study, len(rows)))
+    for key in dict.fromkeys(map(id, _by_importance(study, ordered))):
+        room -= len(rows[key]) + 1
+        if len(shown) == _MAX_ROWS or (room < 0 and len(shown) >= _MIN_ROWS):
+            break
+        shown.add(key)
+    left_out = [_left_out(study, len(rows) - len(shown))] if len(shown) < len(rows) else []
+    return "\n".join([*head, *(row for key, row in rows.items() if key in shown), *left_out])
+
+
+def author(o: Observation) -> str:
+    """Return who proposed a trial, in the words of the table."""
+    return words.name(_NAMES.get(o.source, o.source)) if o.source else "-"
+
+
+def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[Observation]:
+    """Yield every trial, some more than once, those first that must not be missing."""
+    ranked, latest = study.ranked, study.history.observations[::-1]
+    yield from ranked[:2]
+    yield from [o for o in latest if o.state == "running"][:_N_RUNNING]
+    yield from ranked[:_N_BEST]
+    yield from [o for o in latest if o.state == "complete"][:_N_LATEST]
+    yield from [o for o in latest if o.state == "failed"][:_N_FAILED]
+    yield from [o for o in ranked if o.source == "default"][:1]
+    yield from study.collapsed[:1]
+    yield from (ranked[len(ranked) * quarter // 4] for quarter in (1, 2, 3) if ranked)
+    yield from [o for o in latest if o.state == "pruned"][:1]
+    yield from ordered
+
+
+def _row(study: Standing, o: Observation, rank: str, details: Sequence[str], *, authors: bool) -> str:
+    told = "" if o.value is None else study.value(o.value)
+    cells = [rank, f"#{o.number}", *([author(o)] if authors else [])]
+    cells.append((told or o.state) if o.state == "complete" else f"{o.state} {told}".strip())
+    cells += [words.number(float(o.details[key]), _DETAILS[key]) if key in o.details else "-" for key in details]
+    cells += [
+        words.value(o.params[name], digits_of(parameter)) if name in o.params else "-"
+        for name, parameter in study.space.items()
+    ]
+    return ",".join(cells)
+
+
+def _left_out(study: Standing, n: int) -> str:
+    """Say that *n* trials have no row, and who earned what, which then cannot be counted."""
+    best: dict[str, str] = {}
+    for o in study.ranked:
+        best.setdefault(author(o), study.value(o.value or 0.0))
+    counts = Counter(author(o) for o in study.ranked)
+    earned = words.some((f"{who} {counts[who]} (best {best[who]})" for who in best), 5)
+    left_out = f"{n} of {len(study.history)} trials are left out; shown are the best, the latest and some between."
+    return f"{left_out} Complete by: {earned}." if set(best) - {"-"} else left_out
