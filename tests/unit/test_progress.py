@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from sllmbo.cli.options import default_study_name, slug
 from sllmbo.cli.progress import Progress, duration, listen, number, printable, trial_line
 from sllmbo.cli.summary import with_option
-from sllmbo.cli.wishes import default_study_name, slug
 
 RECORD = {
     "number": 7,
@@ -139,8 +139,11 @@ def test_any_study_name_is_one_path_component(name) -> None:
 
 
 def test_the_default_study_name_is_readable(tmp_path) -> None:
-    """Data, estimator, method and seed, without endings and module paths."""
-    assert "my-data.v2-lightgbm-llm-tpe-seed0" == default_study_name(
-        tmp_path / "my data.v2.csv.gz", "lightgbm", "llm-tpe", 0
-    )
-    assert "d-Ridge-tpe-seed7" == default_study_name(tmp_path / "d.PARQUET", "own.module:Ridge", "tpe", 7)
+    """Data, estimator, method, chat model and seed, without endings and module paths."""
+
+    def name(file, *options):
+        return default_study_name(tmp_path / file, *options)
+
+    assert "my-data.v2-lightgbm-llm-tpe-seed0" == name("my data.v2.csv.gz", "lightgbm", "llm-tpe", "offline", 0)
+    assert "d-Ridge-tpe-seed7" == name("d.PARQUET", "own.module:Ridge", "tpe", "openai:x", 7)
+    assert "d-svm-llm-tpe-openai-x-seed7" == name("d.csv", "svm", "llm-tpe", "openai:x", 7)

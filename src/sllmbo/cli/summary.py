@@ -99,7 +99,8 @@ def tell_next_steps(
     if offline and result.advisor:
         progress.line("\nTo compare with a chat model, in a study of its own:", "bold")
         asking = with_option(command, "--llm", "openai:gpt-5-mini")
-        asking = with_option(asking, "--study", f"{result.study}-llm")
+        if any(word.partition("=")[0] == "--study" for word in command):
+            asking = with_option(asking, "--study", f"{result.study}-llm")
         if any(word.partition("=")[0] == "--out" for word in command):
             asking = with_option(asking, "--out", f"{folder}-llm")
         progress.line(f"  {shlex.join(asking)}")

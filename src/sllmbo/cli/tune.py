@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sllmbo.cli.wishes import (
+from sllmbo.cli.options import (
     advisor_in_words,
     check_budget,
     data_in_words,
@@ -23,6 +24,7 @@ from sllmbo.cli.wishes import (
     read_space,
     slug,
 )
+from sllmbo.errors import SllmboError
 
 _DATA, _SEARCH, _ADVICE, _KEPT, _SHOWN = "Data", "Search", "Advice", "What is kept", "What is shown"
 
@@ -175,7 +177,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name of the study; made of data, estimator, method and seed if left out.",
+            help="Name of the study; made of data, estimator, method, chat model and seed if left out.",
             rich_help_panel=_KEPT,
         ),
     ] = None,
@@ -235,7 +237,7 @@ def tune(
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
         dataset = from_frame(read_table(data), target, kind=kind, time=time_column, group=group, drop=drop or ())
-        name = study or default_study_name(data, estimator, method, seed)
+        name = study or default_study_name(data, estimator, method, llm, seed)
         folder = made(out or Path("sllmbo-out") / slug(name))
         url = storage or f"sqlite:///{folder / 'study.db'}"
         watch = Watch(
@@ -247,27 +249,32 @@ def tune(
             notes=dataset.notes,
             storage=url,
         )
-        result = tuner.tune(
-            estimator,
-            dataset,
-            metric=metric,
-            space=given_space,
-            n_trials=trials,
-            timeout=timeout,
-            patience=patience,
-            method=method,
-            llm=advisor,
-            init=init,
-            cv=cv,
-            holdout_share=holdout,
-            pruner=make_pruner(pruner, cv),
-            storage=url,
-            study_name=name,
-            seed=seed,
-            description=description,
-            on_start=watch.on_start,
-            callbacks=(watch.after_trial, interrupts.check),
-        )
+        try:
+            result = tuner.tune(
+                estimator,
+                dataset,
+                metric=metric,
+                space=given_space,
+                n_trials=trials,
+                timeout=timeout,
+                patience=patience,
+                method=method,
+                llm=advisor,
+                init=init,
+                cv=cv,
+                holdout_share=holdout,
+                pruner=make_pruner(pruner, cv),
+                storage=url,
+                study_name=name,
+                seed=seed,
+                description=description,
+                on_start=watch.on_start,
+                callbacks=(watch.after_trial, interrupts.check),
+            )
+        except SllmboError:
+            with contextlib.suppress(OSError):  # it is kept where it holds anything
+                folder.rmdir()
+            raise
         result.save(folder)
         tell_result(progress, result, folder)
         command = ["sllmbo", *sys.argv[1:]]

@@ -238,7 +238,7 @@ def _check_target(y: pd.Series[Any], target: str, kind: Kind | None) -> Kind:
     if missing:
         raise TaskError(f"The target {target!r} is missing in {missing} of {len(y)} rows; drop these rows first.")
     if y.map(str).nunique() < 2:
-        raise TaskError(f"The target {target!r} is {y.iloc[0]!r} in every row; there is nothing to learn.")
+        raise TaskError(f"The target {target!r} is {str(y.iloc[0])!r} in every row; there is nothing to learn.")
     number = is_number(y)
     if kind == "regression" and not number:
         raise TaskError(
@@ -348,8 +348,18 @@ def holdout(dataset: Dataset, *, share: float = 0.2, seed: int) -> tuple[Dataset
         train, test = next(splitter.split(dataset.X, dataset.y, dataset.groups))
     else:
         labels = dataset.y if dataset.kind == "classification" else None
+        _check_classes(labels, dataset.target)
         try:
             train, test = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
         except ValueError as error:
             raise TaskError(f"A hold-out of {share!r} of {len(rows)} rows is not possible: {error}") from error
     return dataset.take(train), dataset.take(test)
+
+
+def _check_classes(labels: pd.Series[Any] | None, target: str) -> None:
+    counts = labels.value_counts() if labels is not None else None
+    if counts is not None and counts.min() < 2:
+        raise TaskError(
+            f"The class {counts.idxmin()!r} of {target!r} has one row only, too few to learn and to judge; "
+            "drop the class or join it with another."
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
 from sllmbo._optional import require
 from sllmbo.advisors import Advisor
@@ -45,8 +45,7 @@ def make_sampler(
         ConfigError: If there is no such method.
         MissingExtra: If the method's package is not installed.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method={method!r} must be one of {', '.join(METHODS)}.")
+    check_method(method)
     partner = _partner(method)
     if method not in ADVISED:
         return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed)
@@ -63,20 +62,24 @@ def make_sampler(
     )
 
 
+def check_method(method: str) -> None:
+    """
+    Check that *method* is one that can be used.
+
+    Raises:
+        ConfigError: If there is no such method.
+        MissingExtra: If its package is not installed.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"method={method!r} must be one of {', '.join(METHODS)}.")
+    needed = {"gp": "torch", "cma": "cmaes"}.get(method)
+    if needed is not None:
+        require(needed, extra=method, purpose=f"The method {method!r}")
+
+
 def _partner(method: str) -> BaseSampler:
-    if method == "random":
-        return RandomSampler()
-    if method == "gp":
-        require("torch", extra="gp", purpose="The method 'gp'")
-        from optuna.samplers import GPSampler
-
-        return GPSampler()
-    if method == "cma":
-        require("cmaes", extra="cma", purpose="The method 'cma'")
-        from optuna.samplers import CmaEsSampler
-
-        return CmaEsSampler()
-    return TPESampler()
+    samplers: dict[str, type[BaseSampler]] = {"random": RandomSampler, "gp": GPSampler, "cma": CmaEsSampler}
+    return samplers.get(method, TPESampler)()
 
 
 def tuned_anchors(task: Task, space: SearchSpace) -> Sequence[Decision]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from optuna.storages._heartbeat import BaseHeartbeatThread, get_heartbeat_thread
 from optuna.trial import Trial, TrialState
 
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
-from sllmbo.errors import ConfigError, ReplyError, StudyError
+from sllmbo.errors import AdviceError, ConfigError, ProviderError, ReplyError, StudyError
 from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._record import DETAILS, FAILURE
@@ -26,7 +26,7 @@ from sllmbo.samplers._turns import abandon
 from sllmbo.samplers.advised import Init
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import Task
-from sllmbo.tuner.methods import ADVISED, make_sampler
+from sllmbo.tuner.methods import ADVISED, check_method, make_sampler
 
 _logger = logging.getLogger("sllmbo")
 
@@ -52,6 +52,7 @@ class Tuner:
         study_name: A study of this name in the storage is gone on with.
         pruner: Stops unpromising trials; none by default.
         seed: Seed of everything that is drawn.
+        derive: Makes the space where the advisor has none and the estimator is not documented.
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -83,11 +84,13 @@ class Tuner:
         study_name: str | None = None,
         pruner: BasePruner | None = None,
         seed: int | None = None,
+        derive: Callable[[], SearchSpace] | None = None,
     ) -> None:
+        check_method(method)
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
         self.advisor = choose_advisor(llm, base_url=base_url) if method in ADVISED else None
         self.study = _open_study(storage, study_name, self.task, pruner)
-        self.space = self._settle_space(space)
+        self.space = self._settle_space(space, derive)
         self.study.sampler = make_sampler(
             method,
             advisor=self.advisor,
@@ -98,7 +101,7 @@ class Tuner:
             seed=seed,
         )
 
-    def _settle_space(self, given: SearchSpace | None) -> SearchSpace:
+    def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:
         stored = self.study.user_attrs.get(SPACE)
         if stored is not None:
             space = SearchSpace.from_json(stored["space"])
@@ -111,30 +114,40 @@ class Tuner:
         if given is not None:
             record: dict[str, Any] = {"source": "user"}
         else:
-            design = self._design_space()
+            design = self._design_space(derive)
             given = design.space
             record = {"source": design.source, "origin": design.origin, "rationale": design.rationale}
             record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
         self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
         return given
 
-    def _design_space(self) -> SpaceDesign:
-        """Ask the advisor; take the documented space where a chat model answers, but not usably."""
-        documented = choose_advisor("offline")
+    def _design_space(self, derive: Callable[[], SearchSpace] | None) -> SpaceDesign:
+        """Ask the advisor; use the documented space where it answers, but not usably. Where it is mute, raise."""
         if self.advisor is None:
-            return documented.design_space(self.task)
+            return self._documented_space(derive)
         try:
             return self.advisor.design_space(self.task)
-        except ReplyError as error:
-            design = replace(documented.design_space(self.task), usage=error.usage)
-            _logger.warning(
-                "%s designed no usable search space (%s), so the documented space of %s is used; pass space= to use "
-                "your own, or raise the level of the logger 'sllmbo' to silence this.",
-                type(self.advisor).__name__,
-                error,
-                self.task.estimator or self.task.description,
-            )
+        except ProviderError:
+            raise
+        except AdviceError as error:
+            design = replace(self._documented_space(derive), usage=error.usage)
+            if isinstance(error, ReplyError):
+                _logger.warning(
+                    "%s designed no usable search space (%s), so the documented space of %s is used; pass space= to "
+                    "use your own, or raise the level of the logger 'sllmbo' to silence this.",
+                    type(self.advisor).__name__,
+                    error,
+                    self.task.estimator or self.task.description,
+                )
             return design
+
+    def _documented_space(self, derive: Callable[[], SearchSpace] | None) -> SpaceDesign:
+        try:
+            return choose_advisor("offline").design_space(self.task)
+        except AdviceError:
+            if derive is None:
+                raise
+            return SpaceDesign(space=derive(), source="derived", rationale="A range around each of its defaults.")
 
     def ask(self) -> Trial:
         """Return the next trial, with all its parameters in `trial.params`."""

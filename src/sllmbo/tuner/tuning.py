@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import AdviceError, SllmboError, SpaceError, StudyError, TaskError
+from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._record import ORIGIN, SOURCE
@@ -148,8 +148,7 @@ def tune(
     )
     if space is not None:
         _check_space(space, spec)  # before a study is made that could never be gone on with
-    tuner = _tuner(
-        spec,
+    tuner = Tuner(
         space,
         task=task,
         method=method,
@@ -161,6 +160,7 @@ def tune(
         study_name=study_name,
         pruner=pruner,
         seed=seed,
+        derive=lambda: derive_space(spec),
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
@@ -242,17 +242,6 @@ def _check_hope(study: Study) -> None:
             f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
             "check the estimator and the data."
         )
-
-
-def _tuner(spec: EstimatorSpec, space: SearchSpace | None, **settings: Any) -> Tuner:
-    """Return the tuner; its space is derived from the estimator's defaults where the advisor knows none."""
-    try:
-        return Tuner(space, **settings)
-    except AdviceError as error:
-        # A chat model that failed raises a subclass, and is not replaced unasked.
-        if space is not None or type(error) is not AdviceError:
-            raise
-        return Tuner(derive_space(spec), **settings)
 
 
 def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:

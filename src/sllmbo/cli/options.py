@@ -38,10 +38,13 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
 
 
-def default_study_name(data: Path, estimator: str, method: str, seed: int) -> str:
-    """Return a readable name that is the same for the same command."""
+def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: int) -> str:
+    """Return a readable name that is the same for the same command; a chat model is part of it."""
+    from sllmbo.tuner.methods import ADVISED
+
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
-    return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}-seed{seed}")
+    advised = f"-{llm}" if method in ADVISED and llm != "offline" and not llm.startswith("replay:") else ""
+    return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}{advised}-seed{seed}")
 
 
 def made(folder: Path) -> Path:
