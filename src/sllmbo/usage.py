@@ -23,6 +23,9 @@ class Usage:
     seconds: float = 0.0
     """Wall time spent waiting for the answers."""
 
+    cached_tokens: int = 0
+    """Of the input tokens, those that the provider read from its cache, mostly at a lower price."""
+
     def __add__(self, other: Usage) -> Usage:
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         unknown = any(usage.calls and usage.cost_usd is None for usage in (self, other))
@@ -32,6 +35,7 @@ class Usage:
             output_tokens=self.output_tokens + other.output_tokens,
             cost_usd=None if unknown or not costs else sum(costs),
             seconds=self.seconds + other.seconds,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
         )
 
     def to_json(self) -> dict[str, int | float | None]:
@@ -42,6 +46,7 @@ class Usage:
             "output_tokens": self.output_tokens,
             "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
+            "cached_tokens": self.cached_tokens,
         }
 
     @classmethod
@@ -53,4 +58,5 @@ class Usage:
             output_tokens=int(data.get("output_tokens") or 0),
             cost_usd=data.get("cost_usd"),
             seconds=float(data.get("seconds") or 0.0),
+            cached_tokens=int(data.get("cached_tokens") or 0),
         )

@@ -86,14 +86,10 @@ def test_drawn_answers_are_valid(seed: int, n: int) -> None:
     """Drawn arguments obey the schema, and our parser takes all of them."""
     for schema in (suggestions_schema(SPACE, n), design_schema()):
         request = ChatRequest(request_for(schema), {})
-        reply = arguments_in(answer_from_schema(request, random.Random(seed)).body.encode())
+        reply = arguments_in(answer_from_schema(request, random.Random(seed)).written_for(request).encode())
         jsonschema.validate(reply, schema)
-    reply = arguments_in(
-        answer_from_schema(
-            ChatRequest(request_for(suggestions_schema(SPACE, n)), {}), random.Random(seed)
-        ).body.encode()
-    )
-    assert n == len(parse_suggestions(reply, SPACE, n))
+        if schema != design_schema():
+            assert n == len(parse_suggestions(reply, SPACE, n))
 
 
 def test_status() -> None:

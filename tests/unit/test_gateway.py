@@ -118,8 +118,7 @@ def test_one_repair(bad: chat_server.Reply) -> None:
     with ChatServer([bad, {"x": 4}]) as server:
         answer = ask(gateway_to(server))
     assert (4, 1, 2) == (answer.value, answer.repairs, answer.usage.calls)
-    words = server.requests[1].body["messages"][-1]["content"]
-    assert "cannot be used" in words
+    assert "cannot be used" in server.requests[1].text
 
 
 def test_repairs_are_bounded() -> None:
@@ -145,7 +144,7 @@ def test_no_repair_on_request() -> None:
         (chat_server.status(401), AuthenticationFailed, 1),
         (chat_server.status(403), AuthenticationFailed, 1),
         (chat_server.status(404), Refused, 1),
-        (chat_server.status(400), Refused, 1),
+        (chat_server.status(400), Refused, 2),
         (chat_server.refusal(), Refused, 1),
         (chat_server.status(429, retry_after=0.01), RateLimited, 3),
         (chat_server.status(500, retry_after=0.01), Unavailable, 3),
@@ -225,14 +224,14 @@ def test_server_without_tools() -> None:
     """A server that rejects tools is asked in words, for all later questions too."""
 
     def reply(request: chat_server.ChatRequest) -> chat_server.Scripted:
-        if request.schema is not None:
+        if request.reply_mode == "tool":
             return chat_server.status(400, "this chat model does not support tools")
         return '{"x": 5}' if '"maximum": 9' in request.text else "no schema seen"
 
     with ChatServer(reply) as server:
         gateway = gateway_to(server)
         assert [5, 5] == [ask(gateway).value, ask(gateway).value]
-    assert [True, False, False] == [request.schema is not None for request in server.requests]
+    assert ["tool", "prompted", "prompted"] == [request.reply_mode for request in server.requests]
 
 
 def test_threads() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
-from sllmbo.llm import Gateway
+from sllmbo.llm import Gateway, ReplyMode
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
@@ -21,10 +21,14 @@ class LLMAdvisor:
 
     Args:
         llm: "provider:name" of the chat model, such as "openai:gpt-5-mini". The provider's key comes from the
-            environment.
+            environment. Several, with commas between them or in a sequence, are a chain: the next one is asked when
+            one does not answer.
         base_url: An OpenAI-compatible server (vLLM, llama.cpp, LM Studio, a gateway) to ask instead of the provider's
-            own; the key in OPENAI_API_KEY, if set, is sent to it.
-        timeout: Seconds that one question may take in all, retries and a correction included.
+            own; the provider's key, if set, is sent to it.
+        timeout: Seconds that one question may take in all, retries, a correction and other chat models included.
+        reply_mode: How replies are asked for: "tool", "native", "prompted", or "auto" for what works.
+        max_tokens: Tokens of one reply, thinking included.
+        price: US dollars per million input and output tokens, for chat models that the price table does not know.
 
     Raises:
         ConfigError: If the chat model is named wrongly or its key is missing.
@@ -35,8 +39,19 @@ class LLMAdvisor:
         LLMAdvisor('openai:qwen3', base_url='http://localhost:8000/v1', timeout=60.0)
     """
 
-    def __init__(self, llm: str, *, base_url: str | None = None, timeout: float = 60.0) -> None:
-        self._gateway = Gateway(llm, base_url=base_url, timeout=timeout)
+    def __init__(
+        self,
+        llm: str | Sequence[str],
+        *,
+        base_url: str | None = None,
+        timeout: float = 60.0,
+        reply_mode: ReplyMode = "auto",
+        max_tokens: int = 8192,
+        price: tuple[float, float] | None = None,
+    ) -> None:
+        self._gateway = Gateway(
+            llm, base_url=base_url, timeout=timeout, reply_mode=reply_mode, max_tokens=max_tokens, price=price
+        )
         self._gateway.check_config()  # a wrong name or a missing key shows here, not in the middle of a study
 
     def __repr__(self) -> str:

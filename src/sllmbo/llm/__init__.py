@@ -2,7 +2,8 @@
 The gateway to chat models: one typed question, one checked answer, and what it cost.
 """
 
-from sllmbo.llm.gateway import Answer, Gateway, allow_requests
+from sllmbo.llm._exchange import Answer
+from sllmbo.llm.gateway import Gateway, ReplyMode, allow_requests
 from sllmbo.llm.reading import read_json
 
-__all__ = ["Answer", "Gateway", "allow_requests", "read_json"]
+__all__ = ["Answer", "Gateway", "ReplyMode", "allow_requests", "read_json"]

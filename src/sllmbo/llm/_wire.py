@@ -1,14 +1,14 @@
 """
-The words of pydantic-ai on one side, the words of sllmbo on the other. Nothing else here touches pydantic-ai.
+Questions and replies in the words of pydantic-ai. With `_faults` and `resolve`, all that touches it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sllmbo.errors import AuthenticationFailed, ProviderError, RateLimited, Refused, Unavailable
+from sllmbo.errors import Refused
 from sllmbo.llm.reading import read_json
 from sllmbo.usage import Usage
 
@@ -16,18 +16,56 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
     from pydantic_ai.models import Model, ModelRequestParameters
 
-_TOOL = "answer"
-_MAX_QUOTED = 300
-_KEY = re.compile(r"\b(?:sk-|AIza)[\w*-]+")  # servers may quote a refused key
+Mode: TypeAlias = Literal["tool", "native", "prompted"]
+"""How a reply is asked for: by a tool call, by a response format with a JSON Schema, or in words."""
+
+_NAME = "answer"
+_ABOUT = "The answer."
+MAX_QUOTED = 4000
+"""Characters of an unusable reply that are sent back at most."""
+
+MAX_REASON = 1000
+"""Characters of what is wrong with it that are sent back at most."""
 
 
-async def send(chat_model: Model, messages: list[ModelMessage], parameters: ModelRequestParameters) -> ModelResponse:
-    """Send one request, once."""
+async def send(
+    chat_model: Model, messages: list[ModelMessage], *, schema: dict[str, Any], mode: Mode, max_tokens: int | None
+) -> ModelResponse:
+    """Send one request, once, for a reply of *schema*."""
     from pydantic_ai.direct import model_request
     from pydantic_ai.settings import ModelSettings
 
     settings = ModelSettings(max_retries=0)  # retrying is the gateway's, which knows the deadline
-    return await model_request(chat_model, messages, model_settings=settings, model_request_parameters=parameters)
+    if max_tokens is not None:
+        settings["max_tokens"] = max_tokens
+    if mode == "prompted":
+        messages = _with_schema_in_words(messages, schema)
+    return await model_request(
+        chat_model, messages, model_settings=settings, model_request_parameters=_parameters(schema, mode)
+    )
+
+
+def _parameters(schema: dict[str, Any], mode: Mode) -> ModelRequestParameters:
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    if mode == "tool":
+        tool = ToolDefinition(name=_NAME, parameters_json_schema=schema, description=_ABOUT, kind="output")
+        return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False)
+    if mode == "native":
+        wanted = OutputObjectDefinition(json_schema=schema, name=_NAME, description=_ABOUT)
+        return ModelRequestParameters(output_mode="native", output_object=wanted)
+    return ModelRequestParameters()
+
+
+def mode_for(chat_model: Model) -> Mode:
+    """Return the mode that pydantic-ai's profile of *chat_model* says is best."""
+    profile = chat_model.profile
+    mode = profile.get("default_structured_output_mode", "tool")
+    if mode == "tool" and not profile.get("supports_tools", True):
+        mode = "native" if profile.get("supports_json_schema_output", False) else "prompted"
+    return mode
 
 
 def first_messages(instructions: str, prompt: str) -> list[ModelMessage]:
@@ -37,7 +75,7 @@ def first_messages(instructions: str, prompt: str) -> list[ModelMessage]:
     return [ModelRequest(parts=[UserPromptPart(prompt)], instructions=instructions)]
 
 
-def correction(response: ModelResponse, words: str) -> list[ModelMessage]:
+def correction(response: ModelResponse, words: str, instructions: str) -> list[ModelMessage]:
     """
     Return the messages that send a reply back with what is wrong with it.
 
@@ -45,31 +83,15 @@ def correction(response: ModelResponse, words: str) -> list[ModelMessage]:
     """
     from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-    said = _text_in(response)[:4000] or "(nothing)"
+    said = _text_in(response)[:MAX_QUOTED] or "(nothing)"
+    told = f"That reply cannot be used. {words[:MAX_REASON]}\nGive the whole reply again."
     return [
         ModelResponse(parts=[TextPart(said)]),
-        ModelRequest(parts=[UserPromptPart(f"That reply cannot be used. {words}\nGive the whole reply again.")]),
+        ModelRequest(parts=[UserPromptPart(told)], instructions=instructions),
     ]
 
 
-def tool_parameters(schema: dict[str, Any]) -> ModelRequestParameters:
-    """Return the request for a reply by a tool call with arguments of *schema*."""
-    from pydantic_ai.models import ModelRequestParameters
-    from pydantic_ai.tools import ToolDefinition
-
-    tool = ToolDefinition(name=_TOOL, parameters_json_schema=schema, description="Give the answer.", kind="output")
-    return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False)
-
-
-def text_parameters() -> ModelRequestParameters:
-    """Return the request for a reply in plain text."""
-    from pydantic_ai.models import ModelRequestParameters
-
-    return ModelRequestParameters()
-
-
-def with_schema_in_words(messages: list[ModelMessage], schema: dict[str, Any]) -> list[ModelMessage]:
-    """Return *messages* with the schema in the words of the last one, for servers that take no tools."""
+def _with_schema_in_words(messages: list[ModelMessage], schema: dict[str, Any]) -> list[ModelMessage]:
     from pydantic_ai.messages import ModelRequest, UserPromptPart
 
     words = f"Answer with one JSON object and nothing else. It follows this JSON Schema:\n{json.dumps(schema)}"
@@ -78,9 +100,14 @@ def with_schema_in_words(messages: list[ModelMessage], schema: dict[str, Any]) -
     return [*messages[:-1], ModelRequest(parts=[*last.parts, UserPromptPart(words)], instructions=last.instructions)]
 
 
-def reply_in(response: ModelResponse, who: str) -> Any:
+def reply_in(response: ModelResponse, who: str, keys: Collection[str]) -> Any:
     """
     Return the JSON value that *response* holds, in a tool call or in text.
+
+    Args:
+        response: What came back.
+        who: The chat model, as the subject of a sentence.
+        keys: What the value should have, to tell it from other JSON in a text.
 
     Raises:
         Refused: If the provider's content policy stopped the answer.
@@ -93,7 +120,7 @@ def reply_in(response: ModelResponse, who: str) -> Any:
         raise Refused(
             f"{who} refused to answer by its content policy; reword the descriptions, or use another chat model."
         )
-    return read_json(_text_in(response))
+    return read_json(_text_in(response), keys)
 
 
 def _text_in(response: ModelResponse) -> str:
@@ -101,68 +128,49 @@ def _text_in(response: ModelResponse) -> str:
     return "\n".join(calls) or response.text or ""
 
 
-def usage_of(response: ModelResponse) -> Usage:
-    """Return what one answered request cost; the price is None where pydantic-ai does not know it."""
-    try:
-        cost = float(response.cost().total_price)
-    except (LookupError, ValueError, AssertionError):
-        cost = None
+def is_truncated(response: ModelResponse) -> bool:
+    """Tell whether the token limit cut the reply off."""
+    return response.finish_reason == "length"
+
+
+def is_ignored(response: ModelResponse, mode: Mode) -> bool:
+    """Tell whether the reply, being unusable, is not even of the form that was asked for."""
+    if mode == "tool":
+        return not response.tool_calls
+    return mode == "native" and not _text_in(response).lstrip().startswith("{")
+
+
+def usage_of(response: ModelResponse, cost_usd: float | None) -> Usage:
+    """Return what one answered request took; its price is given."""
+    tokens = response.usage
     return Usage(
         calls=1,
-        input_tokens=response.usage.input_tokens,
-        output_tokens=response.usage.output_tokens,
-        cost_usd=cost,
+        input_tokens=tokens.input_tokens,
+        output_tokens=tokens.output_tokens,
+        cached_tokens=tokens.cache_read_tokens,
+        cost_usd=cost_usd,
     )
 
 
-def pause_after(error: Exception, pause: float) -> float | None:
-    """Return the seconds to wait before the request is repeated, or None if repeating is no use."""
-    from pydantic_ai import exceptions
-
-    passing = (
-        exceptions.ModelRateLimitError,
-        exceptions.ModelServerError,
-        exceptions.ModelUnavailableError,
-        exceptions.ModelConnectionError,
-    )
-    if not isinstance(error, passing):
+def listed_cost(response: ModelResponse) -> float | None:
+    """Return the price of one answered request by the price table, in US dollars; None where it does not know it."""
+    try:
+        return float(response.cost().total_price)
+    except (LookupError, ValueError, AssertionError):
         return None
-    return pause if error.retry_after is None else max(error.retry_after, 0.0)
 
 
-def provider_error(who: str, error: Exception) -> ProviderError:
-    """Return the error of sllmbo for one of pydantic-ai, in one sentence."""
-    from pydantic_ai import exceptions
+def listed_bound(chat_model: Model, *, input_tokens: int, output_tokens: int) -> float | None:
+    """Return the price of so many tokens by the price table, in US dollars; None where it does not know it."""
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.usage import RequestUsage
 
-    detail = _detail(error)
-    if isinstance(error, exceptions.ModelAuthenticationError):
-        return AuthenticationFailed(f"{who} refused the key ({detail}); check the provider's key in the environment.")
-    if isinstance(error, exceptions.ModelQuotaExceededError):
-        return RateLimited(f"{who} has no quota left ({detail}); raise the quota, or use another chat model.")
-    if isinstance(error, exceptions.ModelRateLimitError):
-        wait = "" if error.retry_after is None else f", retry after {error.retry_after:g} s"
-        return RateLimited(f"{who} gets too many requests ({detail}{wait}); run fewer workers or raise the timeout.")
-    if isinstance(error, exceptions.ModelNotFoundError):
-        return Refused(f"{who} is not known to the server ({detail}); check the name and the base URL.")
-    if isinstance(error, exceptions.ModelRequestRejectedError):
-        return Refused(f"{who} rejected the request ({detail}); check the name, or use another chat model.")
-    if isinstance(error, exceptions.ModelConnectionError):
-        return Unavailable(f"{who} cannot be reached ({detail}); check that the server runs and the base URL is right.")
-    if isinstance(error, exceptions.ModelAPIError):
-        return Unavailable(f"{who} failed ({detail}); try again later, or use another chat model.")
-    return Unavailable(f"{who} answered with something that is no chat completion ({detail}); check the base URL.")
-
-
-def is_about_tools(error: ProviderError) -> bool:
-    """Tell whether a request was rejected because the server or the chat model takes no tools."""
-    cause = error.__cause__
-    return isinstance(error, Refused) and isinstance(cause, Exception) and "tool" in _detail(cause).lower()
-
-
-def _detail(error: Exception) -> str:
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    status = getattr(error, "status_code", None)
-    words = " ".join(str(message or error).split())[:_MAX_QUOTED] or type(error).__name__
-    words = _KEY.sub("<key>", words)
-    return f"HTTP {status}: {words}" if status else words
+    return listed_cost(
+        ModelResponse(
+            parts=[],
+            usage=RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens),
+            model_name=chat_model.model_name,
+            provider_name=chat_model.system,
+            provider_url=chat_model.base_url,
+        )
+    )

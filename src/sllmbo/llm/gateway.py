@@ -6,29 +6,32 @@ It knows nothing of what is tuned: words and a JSON Schema go out, a checked val
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
-from sllmbo.errors import AdviceError, ConfigError, ProviderError, ReplyError, Unavailable
+from sllmbo.errors import AdviceError, ConfigError, ProviderError, Unavailable
 from sllmbo.llm import _wire, resolve
-from sllmbo.llm._loop import LOOP
+from sllmbo.llm._chat_model import ChatModel
+from sllmbo.llm._exchange import MORE_ROOM, Answer, Exchange, Patience, Question, Spending
 from sllmbo.usage import Usage
-
-if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage, ModelResponse
-    from pydantic_ai.models import Model
 
 T = TypeVar("T")
 
+ReplyMode: TypeAlias = Literal["auto", "tool", "native", "prompted"]
+"""How replies are asked for: by a tool call, by a response format, in words, or by what works."""
+
 _LOG = logging.getLogger("sllmbo.llm")
-_FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
+_BYTES_PER_TOKEN = 3
+_OVERHEAD = 500  # input tokens that a provider adds for roles and tools
+_BYTES_PER_CHARACTER = 4
 
 _requests_allowed = True
 
@@ -43,36 +46,29 @@ def allow_requests(allowed: bool) -> None:
     _requests_allowed = allowed
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """What came back for one question."""
-
-    value: T
-
-    chat_model: str
-    """Name of the chat model, as the server gave it."""
-
-    usage: Usage
-    """The cost of all requests of this question."""
-
-    repairs: int = 0
-    """How often the chat model was asked to correct its reply."""
-
-
 class Gateway:
     """
     A chat model that answers typed questions. Safe to share between threads; pickles without client and key.
 
     Args:
-        llm: "provider:name" of the chat model.
-        base_url: An OpenAI-compatible server to ask instead of the provider's own.
-        timeout: Seconds that one question may take in all, retries and corrections included.
+        llm: "provider:name" of the chat model. Several, in a sequence or with commas between them, are a chain: the
+            next one is asked when one does not answer, or not usably. While others follow, one may take half of the
+            time that is left; after it did not answer, it is asked last for a minute.
+        base_url: A server to ask instead of the provider's own, in all of the chain: "anthropic:" and "google:" speak
+            their own protocols to it, any other name means OpenAI chat completions.
+        timeout: Seconds that one question may take in all, retries, corrections and other chat models included.
+        reply_mode: "tool" asks for a tool call, "native" for a response format with a JSON Schema, "prompted" in
+            words. "auto" starts with what suits the chat model and goes on in words where its server rejects or ignores
+            that; what worked is remembered.
+        max_tokens: Tokens of one reply, thinking included; doubled once for a reply that was cut off. A server that
+            rejects such a limit is asked without one.
+        price: US dollars per million input and output tokens, for chat models that the price table does not know.
         retries: How often a request is repeated after a rate limit, a server error or a lost connection.
         repairs: How often an unusable reply is sent back with the reason.
         max_parallel: Questions that may be under way at once; further ones wait, within their timeout.
 
     Raises:
-        ConfigError: If *llm* or *base_url* is malformed or *timeout* is not positive.
+        ConfigError: If an argument is malformed.
 
     Example:
         >>> gateway = Gateway("openai:gpt-5-mini", base_url="http://localhost:8000/v1", timeout=30)
@@ -82,24 +78,33 @@ class Gateway:
 
     def __init__(
         self,
-        llm: str,
+        llm: str | Sequence[str],
         *,
         base_url: str | None = None,
         timeout: float = 60.0,
+        reply_mode: ReplyMode = "auto",
+        max_tokens: int = 8192,
+        price: tuple[float, float] | None = None,
         retries: int = 2,
         repairs: int = 1,
         max_parallel: int = 8,
     ) -> None:
-        resolve.split_spec(llm)
+        self._specs = resolve.split_chain(llm)
         if base_url is not None:
             resolve.check_base_url(base_url)
         if not 0 < timeout < threading.TIMEOUT_MAX:
             raise ConfigError(f"timeout={timeout!r} must be a positive number of seconds.")
-        self.llm = llm
+        if reply_mode not in get_args(ReplyMode):
+            raise ConfigError(f"reply_mode={reply_mode!r} is none of {', '.join(map(repr, get_args(ReplyMode)))}.")
+        if not max_tokens > 0:
+            raise ConfigError(f"max_tokens={max_tokens!r} must be a positive number of tokens.")
+        if price is not None and not (len(price) == 2 and all(0 <= part < math.inf for part in price)):
+            raise ConfigError(f"price={price!r} must be US dollars per million input tokens and output tokens.")
+        self.llm = ",".join(self._specs)
         self.base_url = base_url
         self.timeout = timeout
-        self._retries = retries
-        self._repairs = repairs
+        self._price = price
+        self._patience = Patience(retries, repairs, max_tokens, reply_mode)
         self._max_parallel = max_parallel
         self._live = _Live(max_parallel)
 
@@ -116,13 +121,13 @@ class Gateway:
 
     def check_config(self) -> None:
         """
-        Check that the chat model can be asked: provider, installed client, key. Nothing is sent.
+        Check that every chat model can be asked: provider, installed client, key. Nothing is sent.
 
         Raises:
-            ConfigError: If the provider is unknown or its key is missing.
-            MissingExtra: If the provider's client is not installed.
+            ConfigError: If a provider is unknown or its key is missing.
+            MissingExtra: If a provider's client is not installed.
         """
-        self._chat_model()
+        self._chat_models()
 
     def ask(self, *, instructions: str, prompt: str, schema: dict[str, Any], check: Callable[[Any], T]) -> Answer[T]:
         """
@@ -140,76 +145,76 @@ class Gateway:
             ProviderError: If no reply was had: `AuthenticationFailed`, `RateLimited`, `Refused`, `Unavailable`.
             ConfigError: As for `check_config`, or if requests are forbidden by `allow_requests`.
         """
-        chat_model = self._chat_model()
-        self._check_allowed(chat_model)
-        question = _Question(chat_model, self._who(chat_model), self.timeout, self._retries)
+        chat_models = self._chat_models()
+        for chat_model in chat_models:
+            _check_allowed(chat_model)
+        until, spending = time.monotonic() + self.timeout, Spending()
         try:
-            with self._slot(question):
-                return self._answer(question, instructions, prompt, schema, check)
+            with self._slot(chat_models[0].who):
+                return self._ask_in_turn(chat_models, Question(instructions, prompt, schema, check), until, spending)
         except AdviceError as error:
-            error.usage = question.usage()
+            error.usage = spending.total()
             raise
 
-    def _answer(
-        self, question: _Question, instructions: str, prompt: str, schema: dict[str, Any], check: Callable[[Any], T]
+    def bound(self, *, instructions: str, prompt: str, schema: dict[str, Any]) -> Usage:
+        """
+        Return what a question may cost at most, before it is asked; for the arguments see `ask`.
+
+        It counts every reply at its token limit, a reply that was cut off and asked for again, every correction, and
+        every chat model of the chain. Input is estimated at 3 bytes a token. Requests that get no answer count nothing,
+        as providers do not bill them.
+
+        Returns:
+            The bound; its price is None if that of one of the chat models is unknown.
+
+        Raises:
+            ConfigError, MissingExtra: As for `check_config`.
+        """
+        first = _tokens(f"{instructions}{prompt}{json.dumps(schema)}") + _OVERHEAD
+        sent_back = (_wire.MAX_QUOTED + _wire.MAX_REASON) * _BYTES_PER_CHARACTER // _BYTES_PER_TOKEN + _OVERHEAD
+        patience = self._patience
+        calls = 2 + patience.repairs
+        input_tokens = calls * first + sum(turn * sent_back for turn in range(1, patience.repairs + 1))
+        output_tokens = patience.max_tokens * (1 + MORE_ROOM * (calls - 1))
+        bounds = [
+            Usage(calls, input_tokens, output_tokens, chat_model.cost_of(input_tokens, output_tokens))
+            for chat_model in self._chat_models()
+        ]
+        return sum(bounds, Usage(seconds=self.timeout))
+
+    def _ask_in_turn(
+        self, chat_models: Sequence[ChatModel], question: Question[T], until: float, spending: Spending
     ) -> Answer[T]:
-        messages = _wire.first_messages(instructions, prompt)
-        for repairs in range(self._repairs + 1):
-            response = self._request(question, messages, schema)
+        failures: list[AdviceError] = []
+        in_turn = sorted(chat_models, key=lambda chat_model: chat_model.rests)
+        for place, chat_model in enumerate(in_turn, start=1):
+            left = max(0.0, until - time.monotonic())
+            seconds = left if place == len(in_turn) else left / 2
             try:
-                value = check(_wire.reply_in(response, question.who))
-            except ReplyError as error:
-                _LOG.debug("unusable reply: who=%s reason=%s", question.who, error)
-                reason = error
-                messages = [*messages, *_wire.correction(response, str(error))]
-            else:
-                return Answer(value, response.model_name or self.llm, question.usage(), repairs)
-        raise ReplyError(
-            f"{question.who} gave no usable reply in {self._repairs + 1} attempts: {reason} "
-            "Try again, or use a more capable chat model."
-        ) from reason
+                return Exchange(chat_model, question, self._patience, seconds=seconds, spending=spending).answer()
+            except AdviceError as error:
+                failures.append(error)
+                if isinstance(error, ProviderError):
+                    chat_model.rest()
+                if place < len(in_turn):
+                    _LOG.warning("%s Now %r is asked.", error, in_turn[place].llm)
+        raise _all_of(failures)
 
-    def _request(self, question: _Question, messages: list[ModelMessage], schema: dict[str, Any]) -> ModelResponse:
-        live = self._living()
-        if live.takes_tools:
-            try:
-                return question.request(messages, _wire.tool_parameters(schema))
-            except ProviderError as error:
-                if not _wire.is_about_tools(error):
-                    raise
-                live.takes_tools = False
-        return question.request(_wire.with_schema_in_words(messages, schema), _wire.text_parameters())
-
-    def _chat_model(self) -> Model:
-        live = self._living()
-        with live.lock:
-            if live.chat_model is None:
-                live.chat_model = resolve.resolve(self.llm, base_url=self.base_url)
-            return live.chat_model
-
-    def _living(self) -> _Live:
+    def _chat_models(self) -> Sequence[ChatModel]:
         if self._live.pid != os.getpid():
             self._live = _Live(self._max_parallel)
-        return self._live
-
-    def _who(self, chat_model: Model) -> str:
-        url = self.base_url or chat_model.base_url
-        return f"The chat model {self.llm!r}" + (f" at {resolve.without_secrets(url)}" if url else "")
-
-    def _check_allowed(self, chat_model: Model) -> None:
-        host = urlsplit(self.base_url or chat_model.base_url or "").hostname
-        if not _requests_allowed and host not in ("localhost", "127.0.0.1", "::1"):
-            raise ConfigError(
-                f"A request to {self.llm!r} was about to leave this machine, which allow_requests(False) forbids; "
-                "use a loopback server, or call sllmbo.llm.allow_requests(True)."
-            )
+        live = self._live
+        with live.lock:
+            if not live.chat_models:
+                live.chat_models = [ChatModel(spec, base_url=self.base_url, price=self._price) for spec in self._specs]
+            return live.chat_models
 
     @contextmanager
-    def _slot(self, question: _Question) -> Iterator[None]:
-        slots = self._living().slots
-        if not slots.acquire(timeout=question.remaining()):
+    def _slot(self, who: str) -> Iterator[None]:
+        slots = self._live.slots
+        if not slots.acquire(timeout=self.timeout):
             raise Unavailable(
-                f"{question.who} was not asked: {self._max_parallel} questions to it were under way for all of "
+                f"{who} was not asked: {self._max_parallel} questions to it were under way for all of "
                 f"{self.timeout:g} s; run fewer workers or raise the timeout."
             )
         try:
@@ -225,48 +230,30 @@ class _Live:
     max_parallel: int
     pid: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    chat_model: Model | None = None
-    takes_tools: bool = True
+    chat_models: list[ChatModel] = field(default_factory=list)
     slots: threading.BoundedSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.slots = threading.BoundedSemaphore(self.max_parallel)
 
 
-class _Question:
-    """One question under way: its deadline, and what it has cost so far."""
+def _check_allowed(chat_model: ChatModel) -> None:
+    if not _requests_allowed and not chat_model.is_on_this_machine:
+        raise ConfigError(
+            f"A request to {chat_model.llm!r} was about to leave this machine, which allow_requests(False) forbids; "
+            "use a loopback server, or call sllmbo.llm.allow_requests(True)."
+        )
 
-    def __init__(self, chat_model: Model, who: str, timeout: float, retries: int) -> None:
-        self.who = who
-        self._chat_model = chat_model
-        self._timeout = timeout
-        self._retries = retries
-        self._start = time.monotonic()
-        self._spent: list[Usage] = []
 
-    def remaining(self) -> float:
-        return max(0.0, self._start + self._timeout - time.monotonic())
+def _all_of(failures: Sequence[AdviceError]) -> AdviceError:
+    """Return the error of a chain in which all have failed: of the last one's kind, with the words of all."""
+    last = failures[-1]
+    if len(failures) == 1:
+        return last
+    error = type(last)(" ".join(["None of the chat models answered.", *map(str, failures)]))
+    error.__cause__ = last
+    return error
 
-    def usage(self) -> Usage:
-        return sum(self._spent, Usage()) + Usage(seconds=time.monotonic() - self._start)
 
-    def request(self, messages: list[ModelMessage], parameters: Any) -> ModelResponse:
-        """Send one request, again after a passing failure, as long as there is time."""
-        for retry in range(self._retries + 1):
-            try:
-                response = LOOP.run(_wire.send(self._chat_model, messages, parameters), timeout=self.remaining())
-            except TimeoutError as error:
-                raise Unavailable(
-                    f"{self.who} did not finish its answer within {self._timeout:g} s; raise the timeout, or use a "
-                    "faster chat model."
-                ) from error
-            except Exception as error:  # clients raise what they like on broken answers; none may end a study
-                pause = _wire.pause_after(error, _FIRST_PAUSE * 2**retry)
-                if pause is None or retry == self._retries or pause >= self.remaining():
-                    raise _wire.provider_error(self.who, error) from error
-                _LOG.debug("retry: who=%s pause=%.2f error=%s", self.who, pause, type(error).__name__)
-                time.sleep(pause)
-            else:
-                self._spent.append(_wire.usage_of(response))
-                return response
-        raise AssertionError("the last retry returns or raises")
+def _tokens(text: str) -> int:
+    return math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN)

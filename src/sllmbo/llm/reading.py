@@ -1,21 +1,28 @@
 """
-Find the JSON in the text of a reply: alone, in a code fence, amid prose, or what is whole of one that was cut off.
+Find the JSON in the text of a reply: alone, in a code fence, amid prose, after thinking, slightly wrong, or cut off.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sllmbo.errors import ReplyError
 
 _MAX_CHARS = 200_000
 _MAX_STARTS = 50
+_MAX_REPAIRED = 20_000  # characters; repairing takes more than linear time
+_MAX_DEPTH = 20
+_ENDS_OF_THINKING = ("</think>", "</thinking>", "</thought>", "</reasoning>", "[/THINK]", "<|message|>")
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str, keys: Collection[str] = ()) -> Any:
     """
-    Return the largest JSON object, or list of objects, in *text*.
+    Return the JSON object, or list of objects, that *text* means to give.
+
+    Of several the first that has all *keys* is taken: the largest that is valid JSON, then what can be repaired
+    (quotes, commas, comments, a missing end). If none has them, the largest valid one.
 
     Raises:
         ReplyError: If there is none; its words can be sent back.
@@ -23,6 +30,26 @@ def read_json(text: str) -> Any:
     text = text[:_MAX_CHARS]
     if not text.strip():
         raise ReplyError("The reply is empty; give the JSON object that was asked for.")
+    answer = _after_thinking(text)
+    value, reason = _largest(answer)
+    if value is None and answer is not text:
+        value, reason = _largest(text)
+    if not _has(value, keys) or value is None:
+        repaired = _repaired(answer)
+        if _has(repaired, keys) or value is None:
+            value = repaired
+    if value is None:
+        raise ReplyError(f"The reply holds no valid JSON object: {reason}; give one JSON object and nothing else.")
+    return value
+
+
+def _after_thinking(text: str) -> str:
+    start = max((text.rfind(end) + len(end) for end in _ENDS_OF_THINKING if end in text), default=0)
+    return text[start:] if "{" in text[start:] else text
+
+
+def _largest(text: str) -> tuple[Any, str]:
+    """Return the largest valid JSON in *text*, or None and what was wrong with the first that looked like one."""
     best, size = None, 0
     reason = "it has no opening brace"
     start = _next_start(text, 0)
@@ -39,14 +66,39 @@ def read_json(text: str) -> Any:
             if _is_structured(value) and end - start > size:
                 best, size = value, end - start
         start = _next_start(text, end)
-    if best is None:
-        raise ReplyError(f"The reply holds no valid JSON object: {reason}; give one JSON object and nothing else.")
-    return best
+    return best, reason
+
+
+def _repaired(text: str) -> Any:
+    """Return what the text from the first bracket to the last may mean, or None. A cut-off value at its end is lost."""
+    from json_repair import repair_json
+
+    start = _next_start(text, 0)
+    span = text[start : max(text.rfind("}"), text.rfind("]")) + 1] if start >= 0 else ""
+    if not span or len(span) > _MAX_REPAIRED or _depth(span) > _MAX_DEPTH:
+        return None
+    try:
+        value = repair_json(span, return_objects=True, skip_json_loads=True)
+    except (ValueError, RecursionError):
+        return None
+    return value if _is_structured(value) else None
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "{[") - (char in "}]")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _next_start(text: str, start: int) -> int:
     places = [place for place in (text.find("{", start), text.find("[", start)) if place >= 0]
     return min(places, default=-1)
+
+
+def _has(value: Any, keys: Collection[str]) -> bool:
+    return isinstance(value, dict) and all(key in value for key in keys)
 
 
 def _is_structured(value: Any) -> bool:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,12 +17,43 @@ from sllmbo.errors import ConfigError, MissingExtra
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
-_OWN_EXTRAS = ("openai", "anthropic", "google")
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What a provider needs. Its extra of sllmbo has the provider's name."""
+
+    module: str
+    """Its client, as it is imported."""
+
+    keys: tuple[str, ...] = ()
+    """Environment variables that may hold its key; the first that is set is used."""
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether its client is there."""
+        return find_spec(self.module) is not None
+
+
+PROVIDERS = {
+    "openai": Provider("openai", ("OPENAI_API_KEY",)),
+    "anthropic": Provider("anthropic", ("ANTHROPIC_API_KEY",)),
+    "google": Provider("google.genai", ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
+    "azure": Provider("openai", ("AZURE_OPENAI_API_KEY",)),
+    "bedrock": Provider("boto3", ("AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY")),
+    "mistral": Provider("mistralai", ("MISTRAL_API_KEY",)),
+    "groq": Provider("groq", ("GROQ_API_KEY",)),
+    "openrouter": Provider("openai", ("OPENROUTER_API_KEY",)),
+    "ollama": Provider("openai", ("OLLAMA_API_KEY",)),
+}
+"""The providers that are documented here; pydantic-ai knows more of them."""
+
 _VALID = (
     'write "provider:name", for example "openai:gpt-5-mini", "anthropic:claude-haiku-4-5", "google:gemini-2.5-flash" '
     'or "ollama:qwen3", or give a base_url for any OpenAI-compatible server'
 )
 _OLLAMA_URL = "http://localhost:11434/v1"
+_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk-|AIza|gsk_|AKIA)[\w*-]+")  # servers may quote a refused key, or half of it
+_NO_KEY = "none"  # clients insist on one where servers on one's own machine ask for none
 
 
 def split_spec(llm: str) -> tuple[str, str]:
@@ -37,6 +71,21 @@ def split_spec(llm: str) -> tuple[str, str]:
     ):
         raise ConfigError(f"{llm!r} names no chat model; {_VALID}.")
     return provider, name
+
+
+def split_chain(llm: str | Sequence[str]) -> tuple[str, ...]:
+    """
+    Return the chat models in "provider:name,provider:name", or in a sequence of such names, each checked for its form.
+
+    Raises:
+        ConfigError: If one is not "provider:name", or there is none.
+    """
+    specs = llm.split(",") if isinstance(llm, str) else list(llm)
+    if len(specs) > 1:
+        specs = [spec.strip() if isinstance(spec, str) else spec for spec in specs]
+    for spec in specs or [""]:
+        split_spec(spec)
+    return tuple(specs)
 
 
 def check_base_url(base_url: str) -> None:
@@ -61,62 +110,126 @@ def without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def without_keys(words: str) -> str:
+    """Return *words* without anything that is a key in the environment, or looks like one."""
+    for name in keys_set():
+        words = words.replace(os.environ[name], "<key>")
+    return _LOOKS_LIKE_A_KEY.sub("<key>", words)
+
+
+def keys_set() -> list[str]:
+    """Return the names of the environment variables that hold a key now."""
+    names = [name for provider in PROVIDERS.values() for name in provider.keys]
+    return [name for name in names if os.environ.get(name, "").strip()]
+
+
+def server_of(llm: str, base_url: str | None) -> str | None:
+    """Return the server that is asked for *llm* instead of the provider's own, or None."""
+    if base_url is not None:
+        return base_url
+    provider, _ = split_spec(llm)
+    if provider == "openai":
+        return os.environ.get("OPENAI_BASE_URL") or None
+    return (os.environ.get("OLLAMA_BASE_URL") or _OLLAMA_URL) if provider == "ollama" else None
+
+
 def resolve(llm: str, *, base_url: str | None = None) -> Model:
     """
     Build the chat model that *llm* names.
 
     Args:
         llm: "provider:name".
-        base_url: An OpenAI-compatible server. It is asked for *name* by the chat-completions protocol, with the key in
-            OPENAI_API_KEY if that is set; its prices are unknown. Without it the provider's own server is asked.
+        base_url: The server to ask instead of the provider's own, with the provider's key if that is set. "anthropic:"
+            and "google:" speak their own protocols to it, "openai-responses:" that of OpenAI's responses, and any
+            other name means chat completions. Its prices are unknown.
 
     Raises:
         ConfigError: If the provider is unknown, its key is missing, or it cannot be set up.
         MissingExtra: If the provider's client is not installed.
     """
     provider, name = split_spec(llm)
-    if base_url is not None:
-        check_base_url(base_url)
-    elif provider == "ollama" and not os.environ.get("OLLAMA_BASE_URL"):
-        base_url = _OLLAMA_URL
+    server = server_of(llm, base_url)
+    if server is not None:
+        check_base_url(server)
     try:
-        return _build(provider, name, base_url)
+        return _hosted(provider, name) if server is None else _at(server, provider, name)
     except ImportError as error:
-        raise _missing_extra(llm, error) from error
+        raise _missing_extra(llm, error, at_server=server is not None) from error
     except ConfigError:
         raise
     except Exception as error:  # each provider's client refuses its configuration with an exception of its own
-        raise ConfigError(f"The chat model {llm!r} cannot be used: {_remedy(str(error))}") from error
+        raise ConfigError(f"The chat model {llm!r} cannot be used: {_remedy(provider, str(error))}") from error
 
 
-def _build(provider: str, name: str, base_url: str | None) -> Model:
+def _hosted(provider: str, name: str) -> Model:
+    """Build a chat model at its provider. OpenAI's own are asked by the responses API: some of them know no other."""
     from pydantic_ai.models import infer_model
     from pydantic_ai.providers import infer_provider_class
 
-    if base_url is not None:
-        from pydantic_ai.models.openai import OpenAIChatModel
-        from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-
-        key = os.environ.get("OPENAI_API_KEY") or None
-        return OpenAIChatModel(name, provider=OpenAICompatibleProvider(provider, base_url=base_url, api_key=key))
     try:
         infer_provider_class(provider)
     except ValueError as error:
         raise ConfigError(f"{provider!r} in {f'{provider}:{name}'!r} is no known provider; {_VALID}.") from error
+    if provider in ("openai", "openai-responses"):
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        return _responses(name, OpenAIProvider())
     return infer_model(f"{provider}:{name}")
 
 
-def _missing_extra(llm: str, error: ImportError) -> MissingExtra:
-    named = re.search(r"pydantic-ai-slim\[([\w-]+)\]", str(error))
-    extra = named.group(1) if named else ""
-    package = (
-        f"sllmbo[{extra}]" if extra in _OWN_EXTRAS else f"pydantic-ai-slim[{extra}]" if extra else "sllmbo[openai]"
+def _responses(name: str, provider: object) -> Model:
+    from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
+
+    # by default the API keeps each question for 30 days
+    return OpenAIResponsesModel(name, provider=provider, settings=OpenAIResponsesModelSettings(openai_store=False))  # type: ignore[arg-type]
+
+
+def _at(server: str, provider: str, name: str) -> Model:
+    key = _key_for(provider)
+    root = re.sub(r"/v1(beta)?/?$", "", server)  # two of the clients add the version themselves
+    if provider == "anthropic":
+        from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.providers.anthropic import AnthropicProvider
+
+        return AnthropicModel(name, provider=AnthropicProvider(api_key=key or _NO_KEY, base_url=root))
+    if provider == "google":
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
+
+        return GoogleModel(name, provider=GoogleProvider(api_key=key or _NO_KEY, base_url=root))
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
+    from pydantic_ai.providers.openai import OpenAIProvider
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+    if provider == "openai-responses":
+        return _responses(name, OpenAIProvider(api_key=key or _NO_KEY, base_url=server))
+    compatible = OpenAICompatibleProvider(provider, base_url=server, api_key=key)
+    # all such servers know max_tokens, fewer of them its successor
+    return OpenAIChatModel(
+        name, provider=compatible, profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
     )
+
+
+def _key_for(provider: str) -> str | None:
+    known = PROVIDERS.get(provider, PROVIDERS["openai"])
+    return next((os.environ[name] for name in known.keys if os.environ.get(name)), None)
+
+
+def _missing_extra(llm: str, error: ImportError, *, at_server: bool) -> MissingExtra:
+    provider, _ = split_spec(llm)
+    named = re.search(r"pydantic-ai-slim\[([\w-]+)\]", str(error))
+    if provider in PROVIDERS and not (at_server and named and named.group(1) == "openai"):
+        package = f"sllmbo[{provider}]"
+    else:
+        package = f"pydantic-ai-slim[{named.group(1)}]" if named and named.group(1) != "openai" else "sllmbo[openai]"
     return MissingExtra(f'The chat model {llm!r} needs a package that is not installed: pip install "{package}".')
 
 
-def _remedy(reason: str) -> str:
+def _remedy(provider: str, reason: str) -> str:
     variables = list(dict.fromkeys(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", reason)))
     if variables:
         return f"set the environment variable {' or '.join(variables)}."
-    return reason.split("\n")[0]
+    if provider == "bedrock" and "region" in reason:
+        return "set the environment variable AWS_DEFAULT_REGION."
+    return without_keys(reason.split("\n")[0])

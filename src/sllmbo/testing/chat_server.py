@@ -1,7 +1,8 @@
 """
-A chat-completions server on the loopback interface that answers by script, well or badly.
+A chat server on the loopback interface that answers by script, well or badly, in the wire formats of four APIs.
 
 It is a real HTTP server, so that everything between a prompt and a reply is tried: no key, no network, no chat model.
+The clients of OpenAI, Anthropic and Google can talk to it, and so can whatever speaks OpenAI chat completions.
 
 Example:
     >>> from sllmbo.testing.chat_server import ChatServer
@@ -15,16 +16,21 @@ from __future__ import annotations
 import json
 import math
 import random
+import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
-_Manner: TypeAlias = Literal["body", "drop", "silence", "drip"]
+from sllmbo.testing._wire_formats import Message, WireFormat, plain, wire_format
+
+_Manner: TypeAlias = Literal["body", "drop", "reset", "silence", "drip"]
 
 _DRIP_SECONDS = 0.05
+_SCHEMA_FOLLOWS = "JSON Schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,57 +38,96 @@ class ChatRequest:
     """What a client asked."""
 
     body: Mapping[str, Any]
-    """The request of the chat-completions protocol."""
+    """The request, in the wire format of its path."""
 
     headers: Mapping[str, str]
     """HTTP headers, their names in lower case."""
 
+    path: str = "/v1/chat/completions"
+
     @property
     def text(self) -> str:
-        """All messages, one after the other."""
-        contents = (message.get("content") for message in self.body.get("messages", ()))
-        return "\n".join(content if isinstance(content, str) else json.dumps(content) for content in contents)
+        """Instructions and messages, one after the other."""
+        return "\n".join(map(plain, self._format.texts(self.body)))
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The JSON Schema of the first tool, or None where no tool was sent."""
-        tools = self.body.get("tools") or ()
-        return tools[0]["function"]["parameters"] if tools else None
+        """The JSON Schema of the reply that is asked for: of the tool, of the response format, or in the words."""
+        tools = self._format.tools(self.body)
+        given = next(iter(tools.values()), None) or self._format.response_schema(self.body)
+        return given or _schema_in(self.text)
+
+    @property
+    def reply_mode(self) -> str:
+        """How the reply is asked for: "tool", "native" (by a response format) or "prompted" (in words)."""
+        if self._format.tools(self.body):
+            return "tool"
+        return "prompted" if self._format.response_schema(self.body) is None else "native"
+
+    @property
+    def _format(self) -> WireFormat:
+        spoken = wire_format(self.path)
+        assert spoken is not None, self.path
+        return spoken
+
+
+def _schema_in(text: str) -> dict[str, Any] | None:
+    _, found, rest = text.rpartition(_SCHEMA_FOLLOWS)
+    try:
+        schema = json.JSONDecoder().raw_decode(rest, rest.index("{"))[0] if found else None
+    except ValueError:
+        return None
+    return schema if isinstance(schema, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One scripted reply, as it goes over the wire. The functions below make them."""
+    """One scripted reply: what the chat model says, or a raw body. The functions below make them."""
 
     body: str = ""
+    """What goes over the wire as it is, unless there is a message or an error."""
+
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     manner: _Manner = "body"
 
+    message: Message | None = None
+    """What goes over the wire in the format of the request."""
+
+    error: str | None = None
+    """The words of an HTTP error, in the format of the request."""
+
+    def written_for(self, request: ChatRequest) -> str:
+        """Return the body of the response to *request*. Arguments are plain text where no tool was offered."""
+        spoken = request._format
+        if self.error is not None:
+            return json.dumps(spoken.error(self.status, self.error))
+        if self.message is None:
+            return self.body
+        message, tool = self.message, next(iter(spoken.tools(request.body)), None)
+        if message.arguments is None or tool is None:
+            message, tool = replace(message, text=message.arguments or message.text, arguments=None), None
+        return json.dumps(spoken.write(message, tool))
+
 
 Scripted: TypeAlias = "Reply | Mapping[str, Any] | str"
-"""A reply; or the arguments of a tool call as a mapping; or plain text."""
+"""A reply; or the answer as a mapping, by tool call or as text, as it is asked for; or plain text."""
 
 
-def completion(message: Mapping[str, Any], *, finish_reason: str = "stop", chat_model: str = "scripted-1") -> Reply:
-    """Return a well-formed chat completion that holds *message*."""
-    size = len(json.dumps(message))
-    usage = {"prompt_tokens": 100, "completion_tokens": size // 4, "total_tokens": 100 + size // 4}
-    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": None, **message}}
-    envelope = {"id": "chatcmpl-0", "object": "chat.completion", "created": 1, "model": chat_model}
-    return Reply(json.dumps({**envelope, "choices": [choice], "usage": usage}))
+def tool_call(arguments: Mapping[str, Any] | str, **about: Any) -> Reply:
+    """
+    Return an answer: a call of the tool, or plain text where none was offered.
+
+    Args:
+        arguments: The answer. Text goes out as it is, so it can be malformed JSON.
+        about: Further fields of the message: chat_model, truncated, input_tokens, cached_tokens.
+    """
+    return Reply(message=Message(arguments=arguments if isinstance(arguments, str) else json.dumps(arguments), **about))
 
 
-def tool_call(arguments: Mapping[str, Any] | str, *, chat_model: str = "scripted-1") -> Reply:
-    """Return a call of the first tool. Text goes out as it is, so it can be malformed JSON."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    call = {"id": "call_0", "type": "function", "function": {"name": "answer", "arguments": text}}
-    return completion({"tool_calls": [call]}, finish_reason="tool_calls", chat_model=chat_model)
-
-
-def text(content: str) -> Reply:
-    """Return plain text, as servers do that ignore tools."""
-    return completion({"content": content})
+def text(content: str, **about: Any) -> Reply:
+    """Return plain text, as servers do that ignore tools; *about* as for `tool_call`."""
+    return Reply(message=Message(text=content, **about))
 
 
 def fenced(arguments: Mapping[str, Any]) -> Reply:
@@ -90,9 +135,15 @@ def fenced(arguments: Mapping[str, Any]) -> Reply:
     return text(f"Sure! Here you go:\n```json\n{json.dumps(arguments, indent=1)}\n```\nGood luck!")
 
 
+def truncated(arguments: Mapping[str, Any], *, share: float = 0.5) -> Reply:
+    """Return the first *share* of an answer, cut off by the token limit."""
+    whole = json.dumps(arguments)
+    return tool_call(whole[: int(share * len(whole))], truncated=True)
+
+
 def refusal(words: str = "I cannot help with that.") -> Reply:
     """Return a refusal by the provider's content policy."""
-    return completion({"refusal": words}, finish_reason="content_filter")
+    return text(words, refused=True)
 
 
 def status(code: int, message: str = "scripted error", *, retry_after: float | None = None) -> Reply:
@@ -100,7 +151,7 @@ def status(code: int, message: str = "scripted error", *, retry_after: float | N
     headers = {}
     if retry_after is not None:  # Retry-After holds whole seconds; OpenAI's clients read the other one first
         headers = {"Retry-After": str(math.ceil(retry_after)), "Retry-After-Ms": f"{retry_after * 1000:.0f}"}
-    return Reply(json.dumps({"error": {"message": message, "type": "error", "code": None}}), code, headers)
+    return Reply(status=code, headers=headers, error=message)
 
 
 def html() -> Reply:
@@ -111,6 +162,11 @@ def html() -> Reply:
 def dropped() -> Reply:
     """Close the connection without an answer."""
     return Reply(manner="drop")
+
+
+def reset() -> Reply:
+    """Reset the connection without an answer, as a server that crashes does."""
+    return Reply(manner="reset")
 
 
 def silence() -> Reply:
@@ -124,24 +180,42 @@ def drip() -> Reply:
 
 
 def answer_from_schema(request: ChatRequest, rng: random.Random) -> Reply:
-    """Return a tool call whose arguments are drawn by *rng* and valid by the schema of the request."""
+    """Return an answer that is drawn by *rng* and valid by the schema of the request."""
     return tool_call(_draw(request.schema or {}, rng))
 
 
-def _draw(schema: Mapping[str, Any], rng: random.Random) -> Any:
+def _draw(schema: Mapping[str, Any], rng: random.Random, *, beyond: float = 0.0) -> Any:
+    """Draw a value that is valid by *schema*; numbers lie *beyond* their maximum by so many times their range."""
     if "enum" in schema:
         return rng.choice(schema["enum"])
     kind = schema.get("type", "object")
     if kind == "object":
-        return {name: _draw(entry, rng) for name, entry in schema.get("properties", {}).items()}
+        return {name: _draw(entry, rng, beyond=beyond) for name, entry in schema.get("properties", {}).items()}
     if kind == "array":
         n = schema.get("maxItems", max(1, schema.get("minItems", 1)))
-        return [_draw(schema.get("items", {}), rng) for _ in range(n)]
-    if kind == "integer":
-        return rng.randint(schema.get("minimum", 0), schema.get("maximum", 100))
-    if kind == "number":
-        return rng.uniform(schema.get("minimum", 0.0), schema.get("maximum", 1.0))
+        return [_draw(schema.get("items", {}), rng, beyond=beyond) for _ in range(n)]
+    if kind in ("integer", "number"):
+        low, high = schema.get("minimum", 0), schema.get("maximum", 100 if kind == "integer" else 1.0)
+        drawn = rng.randint(low, high) if kind == "integer" else rng.uniform(low, high)
+        return drawn + math.ceil(beyond * (high - low))
     return rng.random() < 0.5 if kind == "boolean" else "drawn at random"
+
+
+FAULTS: Mapping[str, Callable[[ChatRequest], Scripted]] = {
+    "rate limit": lambda _: status(429, retry_after=0.05),
+    "server error": lambda _: status(500, retry_after=0.05),
+    "reset": lambda _: reset(),
+    "drip": lambda _: drip(),
+    "hang": lambda _: silence(),
+    "html": lambda _: html(),
+    "refusal": lambda _: refusal(),
+    "truncated": lambda request: truncated(_draw(request.schema or {}, random.Random(0)), share=0.3),
+    "wrong schema": lambda _: {"colour": "blue", "weight": [1, 2, 3]},
+    "out of range": lambda request: tool_call(_draw(request.schema or {}, random.Random(0), beyond=9.0)),
+    "duplicate": lambda request: answer_from_schema(request, random.Random(0)),
+    "prose": lambda _: "A smaller learning rate often helps, and so do more trees.",
+}
+"""What can go wrong with a chat model, by name: see `ChatServer.fault`."""
 
 
 class ChatServer:
@@ -156,6 +230,7 @@ class ChatServer:
     Example:
         >>> from sllmbo.testing import chat_server
         >>> with chat_server.ChatServer([chat_server.status(500), {"answer": 42}, "plain text"]) as server:
+        ...     server.fault = "hang"
         ...     server.requests
         []
     """
@@ -166,6 +241,9 @@ class ChatServer:
         self.requests: list[ChatRequest] = []
         """What was asked, in order of arrival."""
 
+        self.fault: str | None = None
+        """A name of `FAULTS`: what goes wrong with every answer from now on; None for nothing."""
+
         self._replies = replies
         self._seed = seed
         self._lock = threading.Lock()
@@ -175,7 +253,7 @@ class ChatServer:
 
     @property
     def base_url(self) -> str:
-        """What a client is told: `LLMAdvisor("openai:any", base_url=server.base_url)`."""
+        """What a client is told: `LLMAdvisor("openai:any", base_url=server.base_url)`, or "anthropic:", "google:"."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> ChatServer:
@@ -194,6 +272,8 @@ class ChatServer:
         with self._lock:
             number = len(self.requests)
             self.requests.append(request)
+        if self.fault is not None:
+            return _as_reply(FAULTS[self.fault](request))
         if self._replies is None:
             return answer_from_schema(request, random.Random(f"{self._seed}/{number}"))
         if callable(self._replies):
@@ -225,15 +305,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         size = int(self.headers.get("Content-Length", 0))
+        content = json.loads(self.rfile.read(size) or b"{}")
+        if wire_format(self.path) is None:
+            self.send_error(404)
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        owner = self.server.owner
-        reply = owner._reply_to(ChatRequest(json.loads(self.rfile.read(size) or b"{}"), headers))
-        if reply.manner == "drop":
+        owner, request = self.server.owner, ChatRequest(content, headers, self.path)
+        reply = owner._reply_to(request)
+        if reply.manner == "reset":  # closing a socket that lingers for 0 seconds sends RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if reply.manner in ("drop", "reset"):
             return
         if reply.manner == "silence":
             owner._closing.wait()
             return
-        body = reply.body.encode()
+        body = reply.written_for(request).encode()
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)

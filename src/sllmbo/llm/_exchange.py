@@ -1,0 +1,208 @@
+"""
+`Exchange`: one question put to one chat model, with retries, corrections and concessions, until it is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sllmbo.errors import ProviderError, ReplyError, Unavailable
+from sllmbo.llm import _faults, _wire
+from sllmbo.llm._chat_model import ChatModel
+from sllmbo.llm._loop import LOOP
+from sllmbo.llm._wire import Mode
+from sllmbo.usage import Usage
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("sllmbo.llm")
+_FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
+MORE_ROOM = 2
+"""How many times larger the token limit is when a reply that it cut off is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What came back for one question."""
+
+    value: T
+
+    chat_model: str
+    """Name of the chat model, as the server gave it."""
+
+    usage: Usage
+    """The cost of all requests of this question, also to other chat models that were asked before."""
+
+    repairs: int = 0
+    """How often the chat model was asked to correct its reply."""
+
+    llm: str = ""
+    """The chat model as it was asked for, "provider:name"."""
+
+    reply_mode: str = ""
+    """How the reply was had: "tool", "native" or "prompted"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """What is asked: see `Gateway.ask`."""
+
+    instructions: str
+    prompt: str
+    schema: dict[str, Any]
+    check: Callable[[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How much is put up with."""
+
+    retries: int
+    repairs: int
+    max_tokens: int
+    reply_mode: str
+    """The mode of all requests, or "auto"."""
+
+
+class Spending:
+    """What a question has cost so far, over all chat models that were asked."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._spent: list[Usage] = []
+
+    def add(self, usage: Usage) -> None:
+        """Count one answered request."""
+        self._spent.append(usage)
+
+    def total(self) -> Usage:
+        """Return all of it until now."""
+        return sum(self._spent, Usage()) + Usage(seconds=time.monotonic() - self._start)
+
+
+class Exchange(Generic[T]):
+    """
+    One question put to one chat model.
+
+    Args:
+        chat_model: Who is asked.
+        question: What is asked.
+        patience: How much is put up with.
+        seconds: How long it may take in all.
+        spending: Where the cost is counted.
+    """
+
+    def __init__(
+        self, chat_model: ChatModel, question: Question[T], patience: Patience, *, seconds: float, spending: Spending
+    ) -> None:
+        self._chat_model = chat_model
+        self._question = question
+        self._patience = patience
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._spending = spending
+        self._mode: Mode = chat_model.mode if patience.reply_mode == "auto" else patience.reply_mode  # type: ignore[assignment]
+        self._max_tokens = patience.max_tokens if chat_model.takes_limit else None
+
+    def answer(self) -> Answer[T]:
+        """
+        Return the checked answer.
+
+        Raises:
+            ReplyError: If the reply was still unusable after the corrections.
+            ProviderError: If no reply was had.
+        """
+        asked = self._question
+        messages = _wire.first_messages(asked.instructions, asked.prompt)
+        repairs = 0
+        while True:
+            response = self._request(messages)
+            try:
+                keys = asked.schema.get("required", ())
+                value = asked.check(_wire.reply_in(response, self._chat_model.who, keys))
+            except ReplyError as error:
+                _LOG.debug("unusable reply: who=%s mode=%s reason=%s", self._chat_model.who, self._mode, error)
+                if _wire.is_truncated(response) and self._widen():
+                    continue  # nothing was wrong with what was said of it
+                if repairs == self._patience.repairs:
+                    raise self._unusable(error, response) from error
+                repairs += 1
+                messages = [*messages, *_wire.correction(response, str(error), asked.instructions)]
+                if _wire.is_ignored(response, self._mode):
+                    self._step_down()
+            else:
+                self._learn()
+                name = response.model_name or self._chat_model.llm
+                return Answer(value, name, self._spending.total(), repairs, self._chat_model.llm, self._mode)
+
+    def _unusable(self, reason: ReplyError, response: ModelResponse) -> ReplyError:
+        cut = (
+            f" (it was cut off at {self._max_tokens} tokens: raise max_tokens)" if _wire.is_truncated(response) else ""
+        )
+        return ReplyError(
+            f"{self._chat_model.who} gave no usable reply in {self._patience.repairs + 1} attempts{cut}: {reason} "
+            "Try again, or use a more capable chat model."
+        )
+
+    def _request(self, messages: list[ModelMessage]) -> ModelResponse:
+        """Send *messages*, again with less asked of the server where it rejects the mode or the token limit."""
+        while True:
+            try:
+                return self._send(messages)
+            except ProviderError as error:
+                if self._max_tokens is not None and _faults.is_about_the_limit(error.__cause__):
+                    self._max_tokens = None
+                elif not (_faults.is_about_the_mode(error.__cause__) and self._step_down()):
+                    raise
+
+    def _send(self, messages: list[ModelMessage]) -> ModelResponse:
+        """Send one request, again after a passing failure, as long as there is time."""
+        who, schema = self._chat_model.who, self._question.schema
+        for retry in range(self._patience.retries + 1):
+            request = self._chat_model.send(messages, schema=schema, mode=self._mode, max_tokens=self._max_tokens)
+            try:
+                response = LOOP.run(request, timeout=self._remaining())
+            except TimeoutError as error:
+                raise Unavailable(
+                    f"{who} did not finish its answer within {self._seconds:.3g} s; raise the timeout, or use a faster "
+                    "chat model."
+                ) from error
+            except Exception as error:  # clients raise what they like on broken answers; none may end a study
+                pause = _faults.pause_after(error, _FIRST_PAUSE * 2**retry)
+                if pause is None or retry == self._patience.retries or pause >= self._remaining():
+                    raise _faults.provider_error(who, error) from error
+                _LOG.debug("retry: who=%s pause=%.2f error=%s", who, pause, type(error).__name__)
+                time.sleep(pause)
+            else:
+                self._spending.add(self._chat_model.usage_of(response))
+                return response
+        raise AssertionError("the last retry returns or raises")
+
+    def _remaining(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def _widen(self) -> bool:
+        """Give the reply more room, once; tell whether that could be done."""
+        if self._max_tokens != self._patience.max_tokens:
+            return False
+        self._max_tokens *= MORE_ROOM
+        return True
+
+    def _step_down(self) -> bool:
+        """Ask in words from now on; tell whether that is another mode than before."""
+        if self._patience.reply_mode != "auto" or self._mode == "prompted":
+            return False
+        self._mode = "prompted"
+        return True
+
+    def _learn(self) -> None:
+        if self._patience.reply_mode == "auto":
+            self._chat_model.mode = self._mode
+        self._chat_model.takes_limit = self._max_tokens is not None

@@ -1,0 +1,90 @@
+"""
+What providers and their clients raise, as errors of sllmbo, and what can be done about it.
+"""
+
+from __future__ import annotations
+
+from sllmbo.errors import AuthenticationFailed, ProviderError, RateLimited, Refused, Unavailable
+from sllmbo.llm.resolve import without_keys
+
+_MAX_QUOTED = 300
+_ABOUT_THE_MODE = ("tool", "function call", "response_format", "response format", "schema", "grammar")
+_ABOUT_THE_LIMIT = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens", "context length")
+_WITHOUT_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
+
+
+def pause_after(error: Exception, pause: float) -> float | None:
+    """Return the seconds to wait before the request is repeated, or None if repeating is no use."""
+    from pydantic_ai import exceptions
+
+    passing = (
+        exceptions.ModelRateLimitError,
+        exceptions.ModelServerError,
+        exceptions.ModelUnavailableError,
+        exceptions.ModelConnectionError,
+    )
+    if not isinstance(error, passing) or is_about_the_mode(error):
+        return None
+    return pause if error.retry_after is None else max(error.retry_after, 0.0)
+
+
+def is_about_the_mode(error: BaseException | None) -> bool:
+    """
+    Tell whether the server may have rejected the tool or the response format, not the question.
+
+    A rejection (HTTP 400, 422) may always be about it, since servers explain themselves badly. Some of them say with
+    another status that they know no tools (OpenRouter 404, llama.cpp 500): then the words must say so.
+    """
+    from pydantic_ai import exceptions
+
+    if isinstance(error, exceptions.ModelAuthenticationError):
+        return False
+    if isinstance(error, (exceptions.ModelNotFoundError, exceptions.ModelServerError)):
+        return any(word in _detail(error).lower() for word in _ABOUT_THE_MODE)
+    return isinstance(error, exceptions.ModelRequestRejectedError) and not is_about_the_limit(error)
+
+
+def is_about_the_limit(error: BaseException | None) -> bool:
+    """Tell whether the server rejected the token limit: by its name, or as too large for its context."""
+    from pydantic_ai import exceptions
+
+    rejected = isinstance(error, exceptions.ModelRequestRejectedError)
+    return rejected and any(word in _detail(error).lower() for word in _ABOUT_THE_LIMIT)
+
+
+def provider_error(who: str, error: Exception) -> ProviderError:
+    """Return the error of sllmbo for one of a provider's client, in one sentence."""
+    from pydantic_ai import exceptions
+
+    detail = _detail(error)
+    if isinstance(error, exceptions.ModelAuthenticationError):
+        return AuthenticationFailed(f"{who} refused the key ({detail}); check the provider's key in the environment.")
+    if type(error).__name__ in _WITHOUT_CREDENTIALS:
+        return AuthenticationFailed(f"{who} was not asked ({detail}); give the provider's credentials.")
+    if isinstance(error, exceptions.ModelQuotaExceededError):
+        return RateLimited(f"{who} has no quota left ({detail}); raise the quota, or use another chat model.")
+    if isinstance(error, exceptions.ModelRateLimitError):
+        wait = "" if error.retry_after is None else f", retry after {error.retry_after:g} s"
+        return RateLimited(f"{who} gets too many requests ({detail}{wait}); run fewer workers or raise the timeout.")
+    if isinstance(error, exceptions.ModelNotFoundError):
+        return Refused(f"{who} is not known to the server ({detail}); check the name and the base URL.")
+    if isinstance(error, exceptions.ModelRequestRejectedError):
+        return Refused(f"{who} rejected the request ({detail}); check the name, or use another chat model.")
+    if isinstance(error, exceptions.ModelConnectionError):
+        return Unavailable(f"{who} cannot be reached ({detail}); check that the server runs and the base URL is right.")
+    if isinstance(error, exceptions.ContentFilterError):
+        return Refused(f"{who} refused to answer by its content policy; reword the descriptions, or use another one.")
+    if isinstance(error, exceptions.ModelAPIError):
+        return Unavailable(f"{who} failed ({detail}); try again later, or use another chat model.")
+    return Unavailable(f"{who} answered with something that is no answer of a chat API ({detail}); check the base URL.")
+
+
+def _detail(error: BaseException | None) -> str:
+    body = getattr(error, "body", None)
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        body = body["error"]
+    message = body.get("message") if isinstance(body, dict) else None
+    status = getattr(error, "status_code", None)
+    words = " ".join(str(message or error).split())[:_MAX_QUOTED] or type(error).__name__
+    words = without_keys(words)
+    return f"HTTP {status}: {words}" if status else words
