@@ -33,6 +33,9 @@ class Observation:
     source: str = ""
     """Who proposed it: "default", "llm", "rules", "tpe", ..."""
 
+    rationale: str = ""
+    """Why it was proposed, in the words of who did."""
+
     details: Mapping[str, float] = field(default_factory=dict)
     """What else was measured: "train_value", "std" (over folds), "seconds"."""
 

@@ -2,15 +2,32 @@
 The words: a task and its history become a question, and the reply becomes values. Pure; nothing is asked here.
 """
 
-from sllmbo.prompts.render import Prompt, render_design, render_suggestions
-from sllmbo.prompts.replies import Suggestion, design_schema, parse_design, parse_suggestions, suggestions_schema
+from sllmbo.prompts.memory import ChatMemory, DigestMemory, Memory, Message, SummaryMemory
+from sllmbo.prompts.render import Prompt, render_condense, render_design, render_suggestions
+from sllmbo.prompts.replies import (
+    Suggestion,
+    condense_schema,
+    design_schema,
+    parse_condense,
+    parse_design,
+    parse_suggestions,
+    suggestions_schema,
+)
 
 __all__ = [
+    "ChatMemory",
+    "DigestMemory",
+    "Memory",
+    "Message",
     "Prompt",
     "Suggestion",
+    "SummaryMemory",
+    "condense_schema",
     "design_schema",
+    "parse_condense",
     "parse_design",
     "parse_suggestions",
+    "render_condense",
     "render_design",
     "render_suggestions",
     "suggestions_schema",

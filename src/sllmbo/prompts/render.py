@@ -9,11 +9,14 @@ from typing import Literal
 
 from sllmbo.history import History
 from sllmbo.prompts import words
-from sllmbo.prompts.digest import digest, remaining
+from sllmbo.prompts.digest import remaining
+from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import tunable
 from sllmbo.space import Categorical, Parameter, SearchSpace
 from sllmbo.task import DataFacts, Task
+
+DIGEST = DigestMemory()
 
 _MAX_CHARACTERS = 6_000  # of a question: about 1,500 tokens
 _LAST_TRIALS = 3
@@ -37,9 +40,18 @@ class Prompt:
     text: str
     """The part that is new in each call."""
 
+    conversation: tuple[Message, ...] = ()
+    """What was said before, between the instructions and the text."""
+
 
 def render_suggestions(
-    task: Task, space: SearchSpace, history: History, *, n: int, purpose: Literal["opening", "next"]
+    task: Task,
+    space: SearchSpace,
+    history: History,
+    *,
+    n: int,
+    purpose: Literal["opening", "next"],
+    memory: Memory = DIGEST,
 ) -> Prompt:
     """
     Ask what to try.
@@ -47,17 +59,27 @@ def render_suggestions(
     Args:
         task: What is tuned.
         space: The present search space.
-        history: All trials, of which a digest of bounded size is told.
+        history: All trials.
         n: How many configurations are wanted.
         purpose: A diverse opening, or candidates for the next trial.
+        memory: What of the history is told.
     """
     template = load_template("suggest")
     system = template.fill("system")
     request = _request(template, history, n_trials=task.n_trials, n=n, purpose=purpose)
     known = {"task": task_card(task), "space": space_table(space, _SHORT_NOTE), "request": request}
     room = _MAX_CHARACTERS - len(system) - len(template.fill("prompt", state="", **known))
-    state = digest(space, history, n_trials=task.n_trials, limit=room)
-    return Prompt(template.version, system, template.fill("prompt", state=state, **known))
+    state = memory.state(space, history, n_trials=task.n_trials, limit=room)
+    said = memory.conversation(space, history)
+    return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
+
+
+def render_condense(task: Task, space: SearchSpace, history: History, memory: SummaryMemory) -> Prompt:
+    """Ask for notes that stand in for the trials from now on; *memory* says which were condensed before."""
+    template = load_template("condense")
+    state = memory.state(space, history, n_trials=task.n_trials, limit=_MAX_CHARACTERS)
+    text = template.fill("prompt", task=task_card(task), space=space_table(space, _SHORT_NOTE), state=state)
+    return Prompt(template.version, template.fill("system"), text)
 
 
 def _request(

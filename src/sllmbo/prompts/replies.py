@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from sllmbo.errors import ReplyError
 from sllmbo.prompts import words
+from sllmbo.prompts.memory import MAX_SUMMARY
 from sllmbo.space import Categorical, Float, Int, Parameter, Scalar, SearchSpace, When, json_schema
 from sllmbo.task import Task
 
@@ -260,3 +261,26 @@ def _default(parameter: Parameter, own: Any, given: Any) -> Any:
         except ValueError:
             continue
     return parameter.from_unit(0.5)
+
+
+def condense_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a reply that condenses trials."""
+    return {
+        "type": "object",
+        "properties": {"summary": {"type": "string", "description": "at most 200 words"}},
+        "required": ["summary"],
+        "additionalProperties": False,
+    }
+
+
+def parse_condense(reply: Any) -> str:
+    """
+    Read a summary, cut to `MAX_SUMMARY` characters.
+
+    Raises:
+        ReplyError: If there is none.
+    """
+    summary = reply.get("summary") if isinstance(reply, dict) else None
+    if not isinstance(summary, str) or not summary.strip():
+        raise ReplyError('The reply has no "summary" that is text; write the notes there.')
+    return " ".join(summary.split())[:MAX_SUMMARY]
