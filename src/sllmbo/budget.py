@@ -22,8 +22,22 @@ class Budget:
     seconds: float | None = None
     """Wall time of this session. The running trial is finished."""
 
+    calls: int | None = None
+    """Requests to a chat model, over the whole study and all its workers."""
+
+    tokens: int | None = None
+    """Tokens sent to and received from chat models, likewise."""
+
+    cost_usd: float | None = None
+    """US dollars paid for chat models, likewise. Kept only where the price is known: no question is asked else."""
+
+    @property
+    def limits_advice(self) -> bool:
+        """Whether questions to an advisor are limited."""
+        return any(limit is not None for limit in (self.calls, self.tokens, self.cost_usd))
+
     def __post_init__(self) -> None:
-        for name in ("trials", "seconds"):
+        for name in ("trials", "seconds", "calls", "tokens", "cost_usd"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
                 raise ValueError(f"Budget {name}={limit!r} must be positive; leave it out for no limit.")

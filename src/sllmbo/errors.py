@@ -8,6 +8,7 @@ The exceptions of sllmbo.
     ├── ConfigError              the advisor or chat model is named or configured wrongly (also a ValueError)
     ├── MissingExtra             an optional package is not installed (also an ImportError)
     ├── AdviceError              no usable advice; a sampler falls back to its partner
+    │   ├── BudgetExceeded       the question was not asked, as it might pass the budget
     │   ├── ReplyError           the chat model answered, but not usably
     │   └── ProviderError        the chat model did not answer
     │       ├── AuthenticationFailed   the key was refused
@@ -61,6 +62,10 @@ class AdviceError(SllmboError):
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.usage = usage if usage is not None else Usage()
+
+
+class BudgetExceeded(AdviceError):
+    """The question was not asked: it might pass the budget."""
 
 
 class ReplyError(AdviceError):

@@ -26,6 +26,11 @@ class Usage:
     cached_tokens: int = 0
     """Of the input tokens, those that the provider read from its cache, mostly at a lower price."""
 
+    @property
+    def tokens(self) -> int:
+        """Tokens in both directions."""
+        return self.input_tokens + self.output_tokens
+
     def __add__(self, other: Usage) -> Usage:
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         unknown = any(usage.calls and usage.cost_usd is None for usage in (self, other))
