@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from sllmbo._random import generator
 from sllmbo.samplers import LLMSampler, LLMTPESampler
-from sllmbo.samplers._record import BATCH, SOURCE
+from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
@@ -72,20 +72,32 @@ def test_threads_share_a_sampler(kind):
     assert {} == sampler._open
 
 
-def test_the_first_of_several_threads_opens_the_study():
-    """Threads that start together share the batch of one question."""
-    advisor = ScriptedAdvisor(points)
+@pytest.mark.parametrize(("order", "asked"), [([1, 2, 3], [(1, 3)]), ([2, 3, 1], [(2, 2), (1, 1)])])
+def test_an_opening_is_asked_for_by_whoever_comes_first(order, asked):
+    """The first trial to need the opening asks for its turn and those after it; a lower turn asks for the rest."""
+    advisor = ScriptedAdvisor(own_points)
     study = optuna.create_study(sampler=LLMSampler(advisor, space=SPACE, n_opening=3, seed=0))
+    trials = [study.ask() for _ in range(4)]
+    for number in order:
+        objective(trials[number])
+    assert asked == [(request.turn, request.n) for request in advisor.requests]
+    assert ["scripted"] * 3 == [trial.user_attrs[SOURCE] for trial in study.trials[1:]]
+    assert 3 == len({trial.params["x"] for trial in trials[1:]})
+
+
+def test_threads_share_the_batch_of_one_opening():
+    """Threads that start together wait for the one that asks, and no point is tried twice."""
+    advisor = ScriptedAdvisor(own_points)
+    study = optuna.create_study(sampler=LLMSampler(advisor, space=SPACE, n_opening=N_WORKERS, seed=0))
     study.optimize(objective, n_trials=1)
-    trials = [study.ask() for _ in range(3)]
+    trials = [study.ask() for _ in range(N_WORKERS)]
     threads = [threading.Thread(target=objective, args=[trial]) for trial in trials]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 1 == len(advisor.requests)
-    assert {trial.params["x"] for trial in trials} == {params["x"] for params in points(advisor.requests[0])}
-    assert 1 == sum(BATCH in trial.user_attrs for trial in study.trials)
+    assert ["scripted"] * N_WORKERS == [trial.user_attrs[SOURCE] for trial in study.trials[1:]]
+    assert N_WORKERS == len({trial.params["x"] for trial in trials})
 
 
 def test_answers_that_arrive_together_do_not_repeat_each_other():

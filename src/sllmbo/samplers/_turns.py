@@ -9,7 +9,9 @@ the trial that takes its turn over takes its decision over.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -49,6 +51,8 @@ def is_abandoned(trial: FrozenTrial) -> bool:
     A process can also die between creating a trial and writing its turn. That trial stays running for ever; it is told
     from a new one by having been there before this process was.
     """
+    if trial.state == TrialState.COMPLETE:  # most are, and this is asked of all trials in every trial
+        return False
     if trial.state == TrialState.RUNNING and TURN not in trial.system_attrs:
         return trial.datetime_start is not None and trial.datetime_start < HERE_SINCE
     return trial.state == TrialState.FAIL and TURN in trial.system_attrs and TOLD not in trial.system_attrs
@@ -64,21 +68,19 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     """Return all trials of *study* by number, those of dead workers abandoned. Not to be changed."""
     storage = study._storage
     trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    dead = [trial for trial in trials if _is_orphan(trial)]
+    dead = [trial for trial in trials if trial.state == TrialState.RUNNING and _is_orphan(trial)]
     if dead:
         for trial in dead:
             abandon(study, trial._trial_id)
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    trials = sorted(trials, key=lambda trial: trial.number)
+    trials = sorted(trials, key=attrgetter("number"))
     study._thread_local.cached_all_trials = trials  # so that the partner need not read them again
     return trials
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:
     record = trial.system_attrs.get(TURN)
-    if trial.state != TrialState.RUNNING or record is None or record["number"] != trial.number:
-        return False
-    return is_gone(record["worker"])
+    return record is not None and record["number"] == trial.number and is_gone(record["worker"])
 
 
 def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
@@ -88,29 +90,29 @@ def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
     Trials that the user enqueued or added, and trials of other samplers, have none.
     """
     taken: set[int | None] = set()
-    turn = 0
+    to_come = 0  # created by another worker that has not yet written the turn: the lowest, as this one
     for trial in trials:
-        if trial.number >= number or is_abandoned(trial) or is_enqueued(trial):
+        if trial.number >= number or is_abandoned(trial):
             continue
-        if TURN in trial.system_attrs:
-            taken.add(trial.system_attrs[TURN]["turn"])  # None is never asked for
-        elif trial.state == TrialState.RUNNING:  # another worker has created it and not yet written its turn
-            taken.add(turn)
-        while turn in taken:
-            turn += 1
-    return turn
+        record = trial.system_attrs.get(TURN)
+        if record is not None:
+            taken.add(record["turn"])  # None is never asked for
+        elif trial.state == TrialState.RUNNING and not is_enqueued(trial):
+            to_come += 1
+    free = (turn for turn in itertools.count() if turn not in taken)
+    return next(itertools.islice(free, to_come, None))
 
 
 def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     """Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats."""
     lower = [trial for trial in trials if trial.number < number]
+    cut_off = [trial for trial in lower if is_abandoned(trial) and is_enqueued(trial)]
+    if not cut_off:
+        return None
     alive = [trial for trial in lower if not is_abandoned(trial)]
     repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in alive}
     repeated |= {trial.system_attrs.get(_RETRIED) for trial in alive}
-    for trial in lower:
-        if is_abandoned(trial) and is_enqueued(trial) and trial.number not in repeated:
-            return trial
-    return None
+    return next((trial for trial in cut_off if trial.number not in repeated), None)
 
 
 def request_index(trials: Iterable[FrozenTrial], number: int) -> int:
@@ -121,7 +123,7 @@ def request_index(trials: Iterable[FrozenTrial], number: int) -> int:
 def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | None:
     """Return the last abandoned trial that had *turn* and was decided on, or None."""
     for trial in reversed(trials):
-        if SOURCE not in trial.user_attrs or not is_abandoned(trial):
+        if not is_abandoned(trial) or SOURCE not in trial.user_attrs:
             continue
         if trial.system_attrs.get(TURN, {}).get("turn") == turn:
             return trial

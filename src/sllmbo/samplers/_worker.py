@@ -44,10 +44,15 @@ def _place() -> dict[str, str]:
     }
 
 
+@cache
+def _own_start(pid: int) -> str:  # by number, since a fork inherits the cache
+    return _started(pid)
+
+
 def this_worker() -> dict[str, Any]:
     """Return what identifies this process among all that may work on a study."""
     pid = os.getpid()
-    return {**_place(), "pid": pid, "started": _started(pid)}
+    return {**_place(), "pid": pid, "started": _own_start(pid)}
 
 
 def is_gone(worker: Mapping[str, Any]) -> bool:
@@ -65,7 +70,7 @@ def is_gone(worker: Mapping[str, Any]) -> bool:
         return False
     pid = int(worker["pid"])
     if pid == os.getpid():
-        return worker.get("started") != _started(pid)
+        return worker.get("started") != _own_start(pid)
     return not _is_alive(pid, str(worker.get("started", "")))
 
 

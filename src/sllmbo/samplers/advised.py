@@ -307,13 +307,15 @@ class AdvisedSampler(BaseSampler):
         turn, trials = opened.turn, _turns.all_trials(study)
         assert turn is not None
         opened.trials = trials
-        asked = next((t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)), None)
-        if asked is None:
-            n = len(self._anchors) + self._n_opening - turn
-            return self._ask(study, trial, opened, until_written, n=n)
-        batch = batch_of(asked.user_attrs)
-        position = turn - asked.system_attrs[_turns.TURN]["turn"] - 1
-        if not 0 <= position < len(batch):
+        asked = [t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)]
+        asked_in = {t.system_attrs[_turns.TURN]["turn"]: t for t in asked}
+        first = max((earlier for earlier in asked_in if earlier < turn), default=None)
+        if first is None:  # of parallel workers, one with a later turn may have asked for the turns after it
+            end = min((later for later in asked_in if later > turn), default=len(self._anchors) + self._n_opening)
+            return self._ask(study, trial, opened, until_written, n=end - turn)
+        batch = batch_of(asked_in[first].user_attrs)
+        position = turn - first - 1
+        if position >= len(batch):
             return Decision(source=self._partner.name)
         try:
             return decide(batch[position], self._reader.space(trials), self._reader.history(study, trials))
