@@ -2,49 +2,27 @@
 Advice written down and read back: `RecordingAdvisor` wraps an advisor, `ReplayAdvisor` answers from the file.
 
 What is recorded is advice, not HTTP: a recording is independent of the provider, covers advisors without a chat model,
-and holds no key. The file has one JSON object per line and question:
-
-    {"schema": 1, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
-     "advice": [{...}]}                     or "design": {...}, or "error": {...}, instead of "advice"
-
-Task card, search space and trials are the parts of a question. Each is written once, when it is first met, and named by
-its hash afterwards, so that a recording grows with the study and not with its square.
+and holds no key. `read_recording` returns what a file holds, for whoever wants to look at it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sllmbo.advisors import _recording
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
-from sllmbo.errors import (
-    AdviceError,
-    AuthenticationFailed,
-    ConfigError,
-    ProviderError,
-    RateLimited,
-    Refused,
-    ReplayMismatch,
-    ReplyError,
-    SllmboError,
-    Unavailable,
-)
-from sllmbo.history import Observation
+from sllmbo.errors import AdviceError, ReplayMismatch, SllmboError, SpaceError
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
-_SCHEMA = 1
-_MISSING = "nothing"
-_ERRORS: dict[str, type[AdviceError]] = {
-    cls.__name__: cls
-    for cls in (AdviceError, ReplyError, ProviderError, AuthenticationFailed, RateLimited, Refused, Unavailable)
-}
+ELSEWHERE = " (recorded for another question)"
+"""Ends the origin of advice that a lenient replay gives although the question differs."""
 
 
 class RecordingAdvisor:
@@ -70,260 +48,289 @@ class RecordingAdvisor:
         try:
             self.path.open("ab").close()
         except OSError as error:
-            raise ConfigError(
-                f"The recording {str(self.path)!r} cannot be written: {error.strerror}; give a file in a folder that "
-                "exists."
-            ) from error
+            raise _recording.unwritable(self.path, error) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.advisor, self.path)  # a copy has a lock of its own
 
     def design_space(self, task: Task) -> SpaceDesign:
         """Return the wrapped advisor's search space for *task*, and record it."""
-        question = _space_question(task)
+        question, start = _recording.space_question(task), time.monotonic()
         try:
             design = self.advisor.design_space(task)
         except Exception as error:
-            self._record_error(question, error)
+            self._record_error(question, start, error)
             raise
-        self._record(question, {"design": _to_json(design)})
+        self._record(question, start, {"design": _recording.design_to_json(design)})
         return design
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
         """Return the wrapped advisor's advice, and record it."""
-        question = _question(request)
+        question, start = _recording.advice_question(request), time.monotonic()
         try:
             advice = tuple(self.advisor.suggest(request))
         except Exception as error:
-            self._record_error(question, error)
+            self._record_error(question, start, error)
             raise
-        self._record(question, {"advice": [_to_json(item) for item in advice]})
+        self._record(question, start, {"advice": [_recording.advice_to_json(item) for item in advice]})
         return advice
 
-    def _record_error(self, question: dict[str, Any], error: Exception) -> None:
-        if isinstance(error, SllmboError) and not isinstance(error, AdviceError):
-            return  # a mistake in the set-up is no answer
-        known = next((cls.__name__ for cls in type(error).__mro__ if _ERRORS.get(cls.__name__) is cls), None)
-        message = str(error) if known else f"{type(error).__name__}: {error}"
-        usage = error.usage if isinstance(error, AdviceError) else Usage()
-        self._record(question, {"error": {"class": known or "AdviceError", "message": message, "usage": asdict(usage)}})
+    def begin_run(self, settings: Mapping[str, Any]) -> None:
+        """Record what a run is told to do, as JSON; the questions and trials that follow are its own."""
+        self._append({"settings": settings})
 
-    def _record(self, question: dict[str, Any], answer: dict[str, Any]) -> None:
-        named, parts = _split(question)
+    def add_trial(self, trial: Mapping[str, Any]) -> None:
+        """Record a finished trial, as JSON."""
+        self._append({"trial": trial})
+
+    def _record_error(self, question: dict[str, Any], start: float, error: Exception) -> None:
+        if isinstance(error, AdviceError) or not isinstance(error, SllmboError):
+            self._record(question, start, {"error": _recording.error_to_json(error)})
+        # A mistake in the set-up is no answer.
+
+    def _record(self, question: dict[str, Any], start: float, answer: dict[str, Any]) -> None:
+        seconds = round(time.monotonic() - start, 3)
+        named, parts = _recording.split(question)
         with self._lock:
             new = {ref: part for ref, part in parts.items() if ref not in self._written}
-            line = {"schema": _SCHEMA, "hash": _hash(named), "question": named, "parts": new, **answer}
-            _append(self.path, json.dumps(line, default=_plain))
+            line = {"hash": _recording.digest(named), "question": named, "parts": new, "seconds": seconds, **answer}
+            _recording.append(self.path, line)
             self._written.update(new)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with self._lock:
+            _recording.append(self.path, line)
 
 
 class ReplayAdvisor:
     """
-    Answer from a recording, without network or key; refuse every question that is not in it.
+    Answer from a recording, without network or key.
 
     Advice comes back as it was given, with its source, origin and usage; recorded errors are raised again. Where the
     same question was recorded more than once, the last answer counts: an earlier one was lost with its worker.
 
     Args:
         path: What a `RecordingAdvisor` wrote. A last line that was cut short is left out.
+        lenient: Whether a question that differs from the recorded one of the same turn is answered all the same. Such
+            advice says so at the end of its origin. Otherwise every question that is not in the recording is refused.
 
     Raises:
         ConfigError: If the file cannot be read or is no recording.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lenient: bool = False) -> None:
         self.path = Path(path)
+        self.lenient = lenient
         self._lines: dict[str, dict[str, Any]] = {}
         self._parts: dict[str, Any] = {}
-        for line in _read(self.path):
-            self._parts.update(line["parts"])
-            self._lines.pop(line["hash"], None)
-            self._lines[line["hash"]] = line
+        for line in _recording.read(self.path):
+            if "question" in line:
+                self._parts.update(line["parts"])
+                self._lines.pop(line["hash"], None)
+                self._lines[line["hash"]] = line
 
     def design_space(self, task: Task) -> SpaceDesign:
         """
         Return the search space that was recorded for *task*.
 
         Raises:
-            AdviceError: If an error was recorded: the same class with the same message and usage.
+            AdviceError: If an error was recorded: the same class with the same message and usage. In a lenient replay
+                also if no search space was recorded.
             ReplayMismatch: If the recording has no such question.
         """
-        design: Mapping[str, Any] = self._answer(_space_question(task))["design"]
-        return SpaceDesign(
-            **{**design, "space": SearchSpace.from_json(design["space"]), "usage": Usage(**design["usage"])}
-        )
+        question = _recording.space_question(task)
+        line = self._recorded(question)
+        if line is not None:
+            return _recording.design_from_json(_answer(line)["design"])
+        recorded = self._at(_recording.place(question))
+        if not self.lenient:
+            raise ReplayMismatch(self._mismatch(question, recorded))
+        if not recorded:
+            raise AdviceError(self._absence(question))
+        design = _recording.design_from_json(_answer(recorded[-1])["design"])
+        return replace(design, origin=f"{design.origin}{ELSEWHERE}")
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
         """
         Return the advice that was recorded for *request*.
 
         Raises:
-            AdviceError: If an error was recorded: the same class with the same message and usage.
+            AdviceError: If an error was recorded: the same class with the same message and usage. In a lenient replay
+                also if nothing was recorded for the turn.
             ReplayMismatch: If the recording has no such question.
         """
-        answer = self._answer(_question(request))
-        return tuple(Advice(**{**item, "usage": Usage(**item["usage"])}) for item in answer["advice"])
+        question = _recording.advice_question(request)
+        line = self._recorded(question)
+        if line is not None:
+            return tuple(_recording.advice_from_json(item) for item in _answer(line)["advice"])
+        if not self.lenient:
+            raise ReplayMismatch(self._mismatch(question, self._at(_recording.place(question))))
+        advice = self._opening(request) if request.purpose == "opening" else self._next(request)
+        if not advice:
+            raise AdviceError(self._absence(question))
+        return tuple(replace(item, origin=f"{item.origin}{ELSEWHERE}") for item in advice[: request.n])
 
-    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        line = self._lines.get(_hash(_split(question)[0]))
-        if line is None:
-            raise ReplayMismatch(self._mismatch(question))
-        if "error" in line:
-            error = line["error"]
-            raise _ERRORS[error["class"]](error["message"], usage=Usage(**error["usage"]))
-        return line
+    def _recorded(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        return self._lines.get(_recording.digest(_recording.split(question)[0]))
 
-    def _mismatch(self, question: dict[str, Any]) -> str:
-        place = _place(question)
-        title = "The search space" if place[0] == "space" else f"Turn {place[1]} ({place[0]})"
-        recorded = [line["question"] for line in self._lines.values() if _place(line["question"]) == place]
+    def _at(self, place: tuple[str, int | None]) -> list[dict[str, Any]]:
+        return [line for line in self._lines.values() if _recording.place(line["question"]) == place]
+
+    def _next(self, request: AdviceRequest) -> list[Advice]:
+        recorded = self._at((request.purpose, request.turn))
+        return [_recording.advice_from_json(item) for item in _answer(recorded[-1])["advice"]] if recorded else []
+
+    def _opening(self, request: AdviceRequest) -> list[Advice]:
+        """
+        Return the advice for the turns from the request's on, of all recorded openings.
+
+        An opening's answer serves its turn and those after it. Of parallel workers any may have asked, for some.
+        """
+        for line in self._at(("opening", request.turn))[-1:]:
+            _answer(line)
+        by_turn: dict[int, dict[str, Any]] = {}
+        for line in self._lines.values():
+            purpose, turn = _recording.place(line["question"])
+            if purpose == "opening" and turn is not None:
+                by_turn |= {turn + position: item for position, item in enumerate(line.get("advice", ()))}
+        wanted = range(request.turn, request.turn + request.n)
+        return [_recording.advice_from_json(by_turn[turn]) for turn in wanted if turn in by_turn]
+
+    def _mismatch(self, question: dict[str, Any], recorded: list[dict[str, Any]]) -> str:
         if not recorded:
-            return (
-                f"{title} is not in the recording {str(self.path)!r}, which holds {len(self._lines)} questions; "
-                "record the study again or for longer."
-            )
-        path, now, then = _first_difference(_as_read(question), self._joined(recorded[-1]))
+            return self._absence(question)
+        then = _recording.joined(recorded[-1]["question"], self._parts)
         return (
-            f"{title} differs from the recording {str(self.path)!r}: {path} is {now}, recorded was {then}; "
-            "replay with the data, seed and settings of the recording."
+            f"{_title(question)} differs from the recording {str(self.path)!r}: "
+            f"{_recording.first_difference(question, then)}; replay with the data, seed and settings of the recording."
         )
 
-    def _joined(self, named: dict[str, Any]) -> dict[str, Any]:
-        def part(ref: str) -> Any:
-            return self._parts.get(ref, _MISSING)
-
-        whole = {**named, "task": part(named["task"])}
-        if "space" in named:
-            whole |= {"space": part(named["space"]), "history": [part(ref) for ref in named["history"]]}
-        return whole
+    def _absence(self, question: dict[str, Any]) -> str:
+        return (
+            f"{_title(question)} is not in the recording {str(self.path)!r}, which holds {len(self._lines)} questions; "
+            "record the study again or for longer."
+        )
 
 
-def _space_question(task: Task) -> dict[str, Any]:
-    return {"purpose": "space", "task": task.to_json()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedQuestion:
+    """One question of a recording, and what came of it: advice, the design of a space, or an error."""
+
+    purpose: str
+    """"space", "opening" or "next"."""
+    turn: int | None
+    """None for a space."""
+    question: Mapping[str, Any]
+    """All that was told: task card, search space, trials, ..."""
+    advice: tuple[Advice, ...] = ()
+    design: SpaceDesign | None = None
+    error: AdviceError | None = None
+    seconds: float = 0.0
+    """Wall time from the question to the answer."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the question has cost."""
+        one = self.error or self.design
+        return one.usage if one is not None else sum((advice.usage for advice in self.advice), Usage())
+
+    @property
+    def repairs(self) -> int | None:
+        """Values of the advice that its search space changes; None where there is nothing to repair."""
+        entries = self.question.get("space")
+        if not self.advice or not isinstance(entries, list):  # lost where the file is damaged
+            return None
+        space = _recording.space_of(entries)
+        return sum(_count_repairs(space, advice) for advice in self.advice)
+
+    def row(self) -> dict[str, Any]:
+        """Return the question as a row of a table."""
+        answers: Sequence[Advice | SpaceDesign] = self.advice or ([self.design] if self.design is not None else [])
+        usage = self.usage
+        return {
+            "turn": self.turn,
+            "purpose": self.purpose,
+            "chat_model": answers[0].origin if answers and answers[0].source == "llm" else "",
+            "source": answers[0].source if answers else "",
+            "prompt": answers[0].prompt_version if answers else "",
+            "candidates": len(answers),
+            "repairs": self.repairs,
+            "calls": usage.calls,
+            "tokens": usage.input_tokens + usage.output_tokens,
+            "cost_usd": usage.cost_usd,
+            "seconds": self.seconds,
+            "error": f"{type(self.error).__name__}: {self.error}" if self.error is not None else "",
+        }
 
 
-def _question(request: AdviceRequest) -> dict[str, Any]:
-    return {
-        "purpose": request.purpose,
-        "turn": request.turn,
-        "seed": request.seed,
-        "n": request.n,
-        "direction": request.history.direction,
-        "task": request.task.to_json(),
-        # The order of parameters is part of a space, and of what is told.
-        "space": [{"name": name, **entry} for name, entry in request.space.to_json().items()],
-        "history": [_told(observation) for observation in request.history],
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of `sllmbo tune --record`: what it was told to do, and the trials that came of it."""
+
+    settings: Mapping[str, Any]
+    trials: tuple[Mapping[str, Any], ...] = ()
 
 
-def _told(observation: Observation) -> dict[str, Any]:
-    told = {item.name: getattr(observation, item.name) for item in fields(observation)}
-    # How long a trial took differs from run to run.
-    told["details"] = {name: value for name, value in observation.details.items() if name != "seconds"}
-    return told | {"params": dict(observation.params)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a recording holds, in the order of the file."""
+
+    questions: tuple[RecordedQuestion, ...]
+    runs: tuple[Run, ...]
+    """Empty where the recording was not made by `sllmbo tune`."""
 
 
-def _place(question: Mapping[str, Any]) -> tuple[str, int | None]:
-    return question["purpose"], question.get("turn")
+def read_recording(path: str | Path) -> Recording:
+    """
+    Return what the recording in a file holds.
 
-
-def _split(question: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Replace the parts of *question* by their hashes; return it and the parts by hash."""
+    Raises:
+        ConfigError: If the file cannot be read or is no recording.
+    """
+    questions: list[RecordedQuestion] = []
+    runs: list[Run] = []
     parts: dict[str, Any] = {}
-
-    def name(part: Any) -> str:
-        ref = _hash(part)[:16]
-        parts[ref] = part
-        return ref
-
-    named = {**question, "task": name(question["task"])}
-    if "space" in question:
-        named |= {"space": name(question["space"]), "history": [name(part) for part in question["history"]]}
-    return named, parts
-
-
-def _to_json(answer: Advice | SpaceDesign) -> dict[str, Any]:
-    entry = {item.name: getattr(answer, item.name) for item in fields(answer)} | {"usage": asdict(answer.usage)}
-    if isinstance(answer, SpaceDesign):
-        return entry | {"space": answer.space.to_json()}
-    return entry | {"params": {str(name): value for name, value in answer.params.items()}}
+    for line in _recording.read(Path(path)):
+        if "settings" in line:
+            runs.append(Run(settings=line["settings"]))
+        elif "trial" in line and runs:
+            runs[-1] = replace(runs[-1], trials=(*runs[-1].trials, line["trial"]))
+        elif "question" in line:
+            parts.update(line["parts"])
+            questions.append(_question_of(line, parts))
+    return Recording(questions=tuple(questions), runs=tuple(runs))
 
 
-def _canonical(value: Any) -> str:
-    """Return one text per value: sorted keys, no blanks, floats by their shortest exact text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+def _question_of(line: Mapping[str, Any], parts: Mapping[str, Any]) -> RecordedQuestion:
+    purpose, turn = _recording.place(line["question"])
+    return RecordedQuestion(
+        purpose=purpose,
+        turn=turn,
+        question=_recording.joined(line["question"], parts),
+        advice=tuple(_recording.advice_from_json(item) for item in line.get("advice", ())),
+        design=_read(_recording.design_from_json, line.get("design")),
+        error=_read(_recording.error_from_json, line.get("error")),
+        seconds=line.get("seconds", 0.0),
+    )
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+def _read(reader: Callable[[Mapping[str, Any]], Any], entry: Mapping[str, Any] | None) -> Any:
+    return None if entry is None else reader(entry)
 
 
-def _as_read(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold for *value*: numpy's scalars as Python's, anything else as its text."""
-    item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "shape", None) == () else repr(value)
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("ab+") as file:
-        if file.tell():
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                line = "\n" + line  # the line before was cut short by a kill
-        file.write(line.encode() + b"\n")
-
-
-def _read(path: Path) -> Iterator[dict[str, Any]]:
+def _count_repairs(space: SearchSpace, advice: Advice) -> int:
     try:
-        texts = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    except OSError as error:
-        raise ConfigError(f"The recording {str(path)!r} cannot be read: {error.strerror}; check the path.") from error
-    found = False
-    for text in texts:
-        line = _parse(text)
-        if line is None:
-            continue
-        if line["schema"] != _SCHEMA:
-            raise ConfigError(
-                f"The recording {str(path)!r} has schema {line['schema']!r}, not {_SCHEMA}: record it again."
-            )
-        found = True
-        yield line
-    if not found and any(text.endswith("\n") for text in texts):
-        raise ConfigError(f"The file {str(path)!r} is no recording; give one that was written with a RecordingAdvisor.")
+        return len(space.repair(dict(advice.params))[1])
+    except (SpaceError, TypeError, ValueError):
+        return 1  # the whole configuration was unusable
 
 
-def _parse(text: str) -> dict[str, Any] | None:
-    """Return the line, or None if it was cut short."""
-    try:
-        line = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return line if isinstance(line, dict) and "schema" in line else None
+def _answer(line: dict[str, Any]) -> dict[str, Any]:
+    if "error" in line:
+        raise _recording.error_from_json(line["error"])
+    return line
 
 
-def _first_difference(now: Any, then: Any, path: str = "") -> tuple[str, str, str]:
-    """Return where two JSON values first differ, and the two values there."""
-    pairs: list[tuple[str, Any, Any]] = []
-    if isinstance(now, dict) and isinstance(then, dict):
-        names = list(dict.fromkeys([*now, *then]))
-        pairs = [
-            (f"{path}.{name}" if path else name, now.get(name, _MISSING), then.get(name, _MISSING)) for name in names
-        ]
-    elif isinstance(now, list) and isinstance(then, list):
-        for index in range(max(len(now), len(then))):
-            items = [values[index] if index < len(values) else _MISSING for values in (now, then)]
-            pairs.append((f"{path}[{index}]", items[0], items[1]))
-    for place, one, other in pairs:
-        if _canonical(one) != _canonical(other):
-            return _first_difference(one, other, place)
-    return path, _brief(now), _brief(then)
-
-
-def _brief(value: Any) -> str:
-    text = value if value == _MISSING else json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _title(question: Mapping[str, Any]) -> str:
+    purpose, turn = _recording.place(question)
+    return "The search space" if purpose == "space" else f"Turn {turn} ({purpose})"

@@ -1,0 +1,249 @@
+"""
+The file of a recording: which lines it has, how they are written, and how they are read.
+
+A file has one JSON object per line. Each question has a line with its answer:
+
+    {"schema": 1, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
+     "seconds": 2.1, "advice": [{...}]}     or "design": {...}, or "error": {...}, instead of "advice"
+
+Task card, search space and trials are the parts of a question. Each is written once, when it is first met, and named by
+its hash afterwards, so that a recording grows with the study and not with its square. `sllmbo tune --record` adds what
+it was told to do, and each finished trial, by which `sllmbo replay` repeats the study:
+
+    {"schema": 1, "settings": {...}}
+    {"schema": 1, "trial": {...}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from sllmbo import errors
+from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
+from sllmbo.errors import AdviceError, ConfigError
+from sllmbo.history import Observation
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+from sllmbo.usage import Usage
+
+SCHEMA = 1
+MISSING = "nothing"
+_ERRORS: dict[str, type[AdviceError]] = {
+    name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, AdviceError)
+}
+
+
+def space_question(task: Task) -> dict[str, Any]:
+    """Return the question for a search space, as JSON."""
+    return {"purpose": "space", "task": task.to_json()}
+
+
+def advice_question(request: AdviceRequest) -> dict[str, Any]:
+    """Return the question what to try, as JSON."""
+    return {
+        "purpose": request.purpose,
+        "turn": request.turn,
+        "seed": request.seed,
+        "n": request.n,
+        "direction": request.history.direction,
+        "task": request.task.to_json(),
+        # The order of parameters is part of a space, and of what is told.
+        "space": [{"name": name, **entry} for name, entry in request.space.to_json().items()],
+        "history": [_told(observation) for observation in request.history],
+    }
+
+
+def _told(observation: Observation) -> dict[str, Any]:
+    told = {item.name: getattr(observation, item.name) for item in fields(observation)}
+    # How long a trial took differs from run to run.
+    told["details"] = {name: value for name, value in observation.details.items() if name != "seconds"}
+    return told | {"params": dict(observation.params)}
+
+
+def place(question: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return what the question was for and in which turn; the search space has none."""
+    return question["purpose"], question.get("turn")
+
+
+def split(question: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Replace the parts of *question* by their hashes; return it and the parts by hash."""
+    parts: dict[str, Any] = {}
+
+    def name(part: Any) -> str:
+        ref = digest(part)[:16]
+        parts[ref] = part
+        return ref
+
+    named = {**question, "task": name(question["task"])}
+    if "space" in question:
+        named |= {"space": name(question["space"]), "history": [name(part) for part in question["history"]]}
+    return named, parts
+
+
+def joined(named: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole question that `split` took apart."""
+
+    def part(ref: str) -> Any:
+        return parts.get(ref, MISSING)
+
+    whole = {**named, "task": part(named["task"])}
+    if "space" in named:
+        whole |= {"space": part(named["space"]), "history": [part(ref) for ref in named["history"]]}
+    return whole
+
+
+def space_of(entries: list[dict[str, Any]]) -> SearchSpace:
+    """Return the search space of a question."""
+    return SearchSpace.from_json({entry["name"]: {k: v for k, v in entry.items() if k != "name"} for entry in entries})
+
+
+def advice_to_json(advice: Advice) -> dict[str, Any]:
+    """Return *advice* as a JSON object; what breaks the rules is written all the same."""
+    params = advice.params
+    named = {str(name): value for name, value in params.items()} if isinstance(params, Mapping) else params
+    return {**_fields(advice), "params": named}
+
+
+def design_to_json(design: SpaceDesign) -> dict[str, Any]:
+    """Return *design* as a JSON object."""
+    return {**_fields(design), "space": design.space.to_json()}
+
+
+def _fields(answer: Advice | SpaceDesign) -> dict[str, Any]:
+    entry = {item.name: getattr(answer, item.name) for item in fields(answer)}
+    return {**entry, "usage": asdict(answer.usage) if isinstance(answer.usage, Usage) else {}}
+
+
+def error_to_json(error: Exception) -> dict[str, Any]:
+    """Return *error* as a JSON object: by the nearest class of ours, a foreign one in words."""
+    known = next((cls.__name__ for cls in type(error).__mro__ if _ERRORS.get(cls.__name__) is cls), None)
+    message = str(error) if known else f"{type(error).__name__}: {error}"
+    usage = error.usage if isinstance(error, AdviceError) else Usage()
+    return {"class": known or "AdviceError", "message": message, "usage": asdict(usage)}
+
+
+def advice_from_json(entry: Mapping[str, Any]) -> Advice:
+    """Return the advice that was recorded."""
+    return Advice(**{**entry, "usage": Usage(**entry["usage"])})
+
+
+def design_from_json(entry: Mapping[str, Any]) -> SpaceDesign:
+    """Return the design that was recorded."""
+    return SpaceDesign(**{**entry, "space": SearchSpace.from_json(entry["space"]), "usage": Usage(**entry["usage"])})
+
+
+def error_from_json(entry: Mapping[str, Any]) -> AdviceError:
+    """Return the error that was recorded."""
+    return _ERRORS[entry["class"]](entry["message"], usage=Usage(**entry["usage"]))
+
+
+def append(path: Path, line: Mapping[str, Any]) -> None:
+    """
+    Append *line*, and hand it to the operating system.
+
+    Raises:
+        ConfigError: If the file cannot be written.
+    """
+    text = json.dumps({"schema": SCHEMA, **line}, default=_plain)
+    try:
+        with path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, 2)
+                if file.read(1) != b"\n":
+                    text = "\n" + text  # the line before was cut short by a kill
+            file.write(text.encode() + b"\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """Return the error to raise for a recording that cannot be written."""
+    return ConfigError(
+        f"The recording {str(path)!r} cannot be written: {error.strerror}; give a file in a folder that exists."
+    )
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """
+    Yield the lines of a recording, without what was cut short.
+
+    Raises:
+        ConfigError: If the file cannot be read or is no recording.
+    """
+    try:
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except OSError as error:
+        raise ConfigError(f"The recording {str(path)!r} cannot be read: {error.strerror}; check the path.") from error
+    found = False
+    for text in texts:
+        line = _parse(text)
+        if line is None:
+            continue
+        if line["schema"] != SCHEMA:
+            raise ConfigError(
+                f"The recording {str(path)!r} has schema {line['schema']!r}, not {SCHEMA}: record it again."
+            )
+        found = True
+        yield line
+    if not found and any(text.endswith("\n") for text in texts):
+        raise ConfigError(
+            f"The file {str(path)!r} is no recording; give one that `sllmbo tune --record` or a RecordingAdvisor wrote."
+        )
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """Return the line, or None if it was cut short."""
+    try:
+        line = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return line if isinstance(line, dict) and "schema" in line else None
+
+
+def first_difference(now: Any, then: Any) -> str | None:
+    """Return in words where a value first differs from a recorded one, or None if it does not."""
+    now = json.loads(json.dumps(now, default=_plain))
+    return None if _canonical(now) == _canonical(then) else _difference(now, then, "")
+
+
+def _difference(now: Any, then: Any, path: str) -> str:
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(now, dict) and isinstance(then, dict):
+        names = list(dict.fromkeys([*now, *then]))
+        pairs = [
+            (f"{path}.{name}" if path else name, now.get(name, MISSING), then.get(name, MISSING)) for name in names
+        ]
+    elif isinstance(now, list) and isinstance(then, list):
+        for index in range(max(len(now), len(then))):
+            items = [values[index] if index < len(values) else MISSING for values in (now, then)]
+            pairs.append((f"{path}[{index}]", items[0], items[1]))
+    for where, one, other in pairs:
+        if _canonical(one) != _canonical(other):
+            return _difference(one, other, where)
+    return f"{path} is {_brief(now)}, recorded was {_brief(then)}"
+
+
+def _brief(value: Any) -> str:
+    text = value if value == MISSING else json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def digest(value: Any) -> str:
+    """Return the hash of a JSON value."""
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    """Return one text per value: sorted keys, no blanks, floats by their shortest exact text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold for *value*: numpy's scalars as Python's, anything else as its text."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else repr(value)
