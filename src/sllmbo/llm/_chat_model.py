@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from sllmbo.errors import ConfigError
 from sllmbo.llm import _wire, resolve
 from sllmbo.llm._wire import Mode
 from sllmbo.usage import Usage
@@ -27,15 +28,20 @@ class ChatModel:
     Args:
         llm: "provider:name".
         base_url: The server to ask instead of the provider's own.
+        reply_mode: The mode that is asked of it, or "auto".
         price: US dollars per million input and output tokens, where the price table has none.
 
     Raises:
-        ConfigError, MissingExtra: As `resolve.resolve`.
+        ConfigError, MissingExtra: As `resolve.resolve`, and if it has no such mode.
     """
 
-    def __init__(self, llm: str, *, base_url: str | None, price: tuple[float, float] | None) -> None:
+    def __init__(self, llm: str, *, base_url: str | None, reply_mode: str, price: tuple[float, float] | None) -> None:
         self.llm = llm
         self._model: Model = resolve.resolve(llm, base_url=base_url)
+        modes = _wire.modes_of(self._model)
+        if reply_mode not in ("auto", *modes):
+            known = " or ".join(map(repr, ["auto", *modes]))
+            raise ConfigError(f"The chat model {llm!r} has no reply_mode={reply_mode!r}; use {known}.")
         self._server = resolve.server_of(llm, base_url)
         self._price = price
         self._resting_until = 0.0

@@ -134,7 +134,8 @@ class Exchange(Generic[T]):
                 if repairs == self._patience.repairs:
                     raise self._unusable(error, response) from error
                 repairs += 1
-                messages = [*messages, *_wire.correction(response, str(error), asked.instructions)]
+                words = f"It was cut off: be brief. {error}" if _wire.is_truncated(response) else str(error)
+                messages = [*messages, *_wire.correction(response, words, asked.instructions)]
                 if _wire.is_ignored(response, self._mode):
                     self._step_down()
             else:

@@ -74,7 +74,7 @@ def provider_error(who: str, error: Exception) -> ProviderError:
         return Unavailable(f"{who} cannot be reached ({detail}); check that the server runs and the base URL is right.")
     if isinstance(error, exceptions.ContentFilterError):
         return Refused(f"{who} refused to answer by its content policy; reword the descriptions, or use another one.")
-    if isinstance(error, exceptions.ModelAPIError):
+    if isinstance(error, exceptions.ModelAPIError) and "JSON" not in detail:
         return Unavailable(f"{who} failed ({detail}); try again later, or use another chat model.")
     return Unavailable(f"{who} answered with something that is no answer of a chat API ({detail}); check the base URL.")
 

@@ -35,7 +35,9 @@ async def send(
     from pydantic_ai.direct import model_request
     from pydantic_ai.settings import ModelSettings
 
-    settings = ModelSettings(max_retries=0)  # retrying is the gateway's, which knows the deadline
+    settings = ModelSettings()
+    if "max_retries" not in chat_model.unsupported_settings:
+        settings["max_retries"] = 0  # retrying is the gateway's, which knows the deadline
     if max_tokens is not None:
         settings["max_tokens"] = max_tokens
     if mode == "prompted":
@@ -61,11 +63,20 @@ def _parameters(schema: dict[str, Any], mode: Mode) -> ModelRequestParameters:
 
 def mode_for(chat_model: Model) -> Mode:
     """Return the mode that pydantic-ai's profile of *chat_model* says is best."""
+    mode = chat_model.profile.get("default_structured_output_mode", "tool")
+    modes = modes_of(chat_model)
+    return mode if mode in modes else modes[0]
+
+
+def modes_of(chat_model: Model) -> list[Mode]:
+    """Return the modes that pydantic-ai has for *chat_model*."""
     profile = chat_model.profile
-    mode = profile.get("default_structured_output_mode", "tool")
-    if mode == "tool" and not profile.get("supports_tools", True):
-        mode = "native" if profile.get("supports_json_schema_output", False) else "prompted"
-    return mode
+    supported: dict[Mode, bool] = {
+        "tool": profile.get("supports_tools", True),
+        "native": profile.get("supports_json_schema_output", False),
+        "prompted": True,
+    }
+    return [mode for mode, usable in supported.items() if usable]
 
 
 def first_messages(instructions: str, prompt: str) -> list[ModelMessage]:

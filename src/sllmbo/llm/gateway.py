@@ -206,7 +206,12 @@ class Gateway:
         live = self._live
         with live.lock:
             if not live.chat_models:
-                live.chat_models = [ChatModel(spec, base_url=self.base_url, price=self._price) for spec in self._specs]
+                about: dict[str, Any] = {
+                    "base_url": self.base_url,
+                    "reply_mode": self._patience.reply_mode,
+                    "price": self._price,
+                }
+                live.chat_models = [ChatModel(spec, **about) for spec in self._specs]
             return live.chat_models
 
     @contextmanager

@@ -28,6 +28,9 @@ class Provider:
     keys: tuple[str, ...] = ()
     """Environment variables that may hold its key; the first that is set is used."""
 
+    settings: tuple[str, ...] = ()
+    """Further environment variables that it needs."""
+
     @property
     def installed(self) -> bool:
         """Tell whether its client is there."""
@@ -38,8 +41,8 @@ PROVIDERS = {
     "openai": Provider("openai", ("OPENAI_API_KEY",)),
     "anthropic": Provider("anthropic", ("ANTHROPIC_API_KEY",)),
     "google": Provider("google.genai", ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
-    "azure": Provider("openai", ("AZURE_OPENAI_API_KEY",)),
-    "bedrock": Provider("boto3", ("AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY")),
+    "azure": Provider("openai", ("AZURE_OPENAI_API_KEY",), ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION")),
+    "bedrock": Provider("boto3", ("AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY"), ("AWS_DEFAULT_REGION",)),
     "mistral": Provider("mistralai", ("MISTRAL_API_KEY",)),
     "groq": Provider("groq", ("GROQ_API_KEY",)),
     "openrouter": Provider("openai", ("OPENROUTER_API_KEY",)),
@@ -204,11 +207,15 @@ def _at(server: str, provider: str, name: str) -> Model:
 
     if provider == "openai-responses":
         return _responses(name, OpenAIProvider(api_key=key or _NO_KEY, base_url=server))
-    compatible = OpenAICompatibleProvider(provider, base_url=server, api_key=key)
     # all such servers know max_tokens, fewer of them its successor
-    return OpenAIChatModel(
-        name, provider=compatible, profile=OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
-    )
+    profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False, supports_json_schema_output=True)
+    if provider == "ollama":
+        from pydantic_ai.models.ollama import OllamaModel
+        from pydantic_ai.providers.ollama import OllamaProvider
+
+        return OllamaModel(name, provider=OllamaProvider(base_url=server, api_key=key), profile=profile)
+    compatible = OpenAICompatibleProvider(provider, base_url=server, api_key=key)
+    return OpenAIChatModel(name, provider=compatible, profile=profile)
 
 
 def _key_for(provider: str) -> str | None:
@@ -227,9 +234,12 @@ def _missing_extra(llm: str, error: ImportError, *, at_server: bool) -> MissingE
 
 
 def _remedy(provider: str, reason: str) -> str:
+    needed = (
+        [name for name in PROVIDERS[provider].settings if not os.environ.get(name)] if provider in PROVIDERS else []
+    )
+    if needed:
+        return f"set the environment variables {', '.join((*needed, PROVIDERS[provider].keys[0]))}."
     variables = list(dict.fromkeys(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", reason)))
     if variables:
         return f"set the environment variable {' or '.join(variables)}."
-    if provider == "bedrock" and "region" in reason:
-        return "set the environment variable AWS_DEFAULT_REGION."
     return without_keys(reason.split("\n")[0])

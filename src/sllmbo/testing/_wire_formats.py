@@ -218,7 +218,8 @@ class GenerateContent:
 
     def tools(self, body: Body) -> Mapping[str, Any]:
         declared = [entry for tool in body.get("tools") or () for entry in tool.get("functionDeclarations", ())]
-        return {entry["name"]: entry.get("parametersJsonSchema") or entry.get("parameters") for entry in declared}
+        keys = ("parametersJsonSchema", "parameters_json_schema", "parameters")  # the API takes both spellings
+        return {entry["name"]: next((entry[key] for key in keys if key in entry), {}) for entry in declared}
 
     def response_schema(self, body: Body) -> Any:
         settings = body.get("generationConfig", {})
