@@ -59,6 +59,9 @@ class AdviceError(SllmboError):
     usage: Usage
     """What the failed attempt cost."""
 
+    raw: str = ""
+    """What the chat model replied, one JSON text per line."""
+
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.usage = usage if usage is not None else Usage()

@@ -37,6 +37,9 @@ class Advice:
     usage: Usage = Usage()
     """Its share of what the request cost: the usages of one answer add up to the whole."""
 
+    raw: str = ""
+    """What a chat model replied, one JSON text per line, corrected replies first. First of a reply only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceRequest:
@@ -69,6 +72,7 @@ class SpaceDesign:
     origin: str = ""
     prompt_version: str = ""
     usage: Usage = Usage()
+    raw: str = ""
 
 
 @runtime_checkable

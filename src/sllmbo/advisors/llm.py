@@ -4,15 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
-from sllmbo.llm import Gateway, ReplyMode
+from sllmbo.errors import AdviceError
+from sllmbo.llm import Answer, Gateway, ReplyMode
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
+
+T = TypeVar("T")
 
 
 class LLMAdvisor:
@@ -66,12 +70,7 @@ class LLMAdvisor:
         """
         prompt = prompts.render_design(task, _documented_space(task))
 
-        def check(reply: Any) -> tuple[SearchSpace, str]:
-            return prompts.parse_design(reply, task)
-
-        answer = self._gateway.ask(
-            instructions=prompt.instructions, prompt=prompt.text, schema=prompts.design_schema(), check=check
-        )
+        answer, raw = self._ask(prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task))
         space, rationale = answer.value
         return SpaceDesign(
             space=space,
@@ -80,6 +79,7 @@ class LLMAdvisor:
             origin=answer.chat_model,
             prompt_version=prompt.version,
             usage=answer.usage,
+            raw=raw,
         )
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
@@ -93,14 +93,10 @@ class LLMAdvisor:
             request.task, request.space, request.history, n=request.n, purpose=request.purpose
         )
 
-        def check(reply: Any) -> tuple[prompts.Suggestion, ...]:
-            return prompts.parse_suggestions(reply, request.space, request.n)
-
-        answer = self._gateway.ask(
-            instructions=prompt.instructions,
-            prompt=prompt.text,
-            schema=prompts.suggestions_schema(request.space, request.n),
-            check=check,
+        answer, raw = self._ask(
+            prompt,
+            prompts.suggestions_schema(request.space, request.n),
+            lambda reply: prompts.parse_suggestions(reply, request.space, request.n),
         )
         return [
             Advice(
@@ -110,9 +106,25 @@ class LLMAdvisor:
                 origin=answer.chat_model,
                 prompt_version=prompt.version,
                 usage=Usage() if index else answer.usage,
+                raw="" if index else raw,
             )
             for index, (params, rationale) in enumerate(answer.value)
         ]
+
+    def _ask(self, prompt: prompts.Prompt, schema: dict[str, Any], parse: Callable[[Any], T]) -> tuple[Answer[T], str]:
+        """Ask, and return the answer and the replies that it was had from, those that were corrected among them."""
+        replies: list[str] = []
+
+        def check(reply: Any) -> T:
+            replies.append(json.dumps(reply))
+            return parse(reply)
+
+        try:
+            answer = self._gateway.ask(instructions=prompt.instructions, prompt=prompt.text, schema=schema, check=check)
+        except AdviceError as error:
+            error.raw = "\n".join(replies)
+            raise
+        return answer, "\n".join(replies)
 
 
 def _documented_space(task: Task) -> SearchSpace | None:
