@@ -2,7 +2,7 @@
 Who gives advice: a chat model, documented rules, a recording.
 """
 
-from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
+from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, Memo, SpaceDesign
 from sllmbo.advisors.choose import choose_advisor
 
-__all__ = ["Advice", "AdviceRequest", "Advisor", "SpaceDesign", "choose_advisor"]
+__all__ = ["Advice", "AdviceRequest", "Advisor", "Memo", "SpaceDesign", "choose_advisor"]

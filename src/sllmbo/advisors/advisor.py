@@ -17,6 +17,15 @@ from sllmbo.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memo:
+    """What an advisor wrote down for itself. It lies on the trial that it came with, and is told in later requests."""
+
+    text: str
+    after: int
+    """How many trials of the history it is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """One configuration to try, and why."""
 
@@ -40,6 +49,9 @@ class Advice:
     raw: str = ""
     """What a chat model replied, one JSON text per line, corrected replies first. First of a reply only."""
 
+    memo: Memo | None = None
+    """What the advisor wants to be told next time; None leaves the last one in force. First of a reply only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceRequest:
@@ -48,6 +60,9 @@ class AdviceRequest:
     task: Task
     space: SearchSpace
     history: History
+
+    memo: Memo | None = None
+    """What the advisor last wrote down for itself."""
 
     n: int = 1
     """How many configurations are wanted at most."""
@@ -96,3 +111,17 @@ class Advisor(Protocol):
             AdviceError: If no usable advice could be had.
         """
         ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An advisor that tells beforehand what a question may cost at most. One that does not is taken to cost nothing."""
+
+    def bound(self, question: AdviceRequest | Task) -> Usage:
+        """Return the most that `suggest` or `design_space` may cost for *question*."""
+        ...
+
+
+def bound_of(advisor: Advisor, question: AdviceRequest | Task) -> Usage:
+    """Return the most that *question* may cost."""
+    return advisor.bound(question) if isinstance(advisor, Bounded) else Usage()

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import Advice, AdviceRequest, Advisor
-from sllmbo.errors import ReplyError, SpaceError
+from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
 from sllmbo.samplers._turns import TURN, is_abandoned
@@ -20,6 +20,7 @@ from sllmbo.usage import Usage
 
 PAUSED = "Paused"
 """The kind of a fallback in a turn for which the advisor was not asked, since it kept failing."""
+_NOT_ASKED = (PAUSED, BudgetExceeded.__name__)
 
 _PATIENCE = 3
 """After so many failed questions in a row, the next one waits, twice as many turns each time."""
@@ -33,7 +34,7 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
         if asked_in is None or is_abandoned(trial):
             continue
         fallback = trial.user_attrs.get(FALLBACK)
-        if fallback and fallback["kind"] != PAUSED:
+        if fallback and fallback["kind"] not in _NOT_ASKED:
             failed += 1
             last = asked_in if failed == 1 else last
         elif PARAMS in trial.user_attrs:
@@ -76,7 +77,8 @@ def ask(advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History
     if not usable:
         raise ReplyError("; ".join(turned_down) or "the answer held no candidate", usage=usage)
     batch = tuple(_advice(decision) for decision in usable[1:])
-    return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch)
+    memo = next((advice.memo for advice in answer if advice.memo is not None), None)
+    return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
 
 
 def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:

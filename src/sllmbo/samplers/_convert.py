@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import SpaceError
 from sllmbo.history import Observation, State
-from sllmbo.samplers._record import DETAILS, FAILURE, PARAMS, SOURCE
+from sllmbo.samplers._record import DETAILS, FAILURE, PARAMS, RATIONALE, SOURCE
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
 
 _STATES: dict[TrialState, State] = {
@@ -108,6 +108,7 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         value=value if state in ("complete", "pruned") else None,
         reason=reason,
         source=str(trial.user_attrs.get(SOURCE, "")),
+        rationale=str(trial.user_attrs.get(RATIONALE, "")),
         details=trial.user_attrs.get(DETAILS, {}),
     )
 

@@ -33,6 +33,10 @@ class Question:
     origin: str = ""
     prompt_version: str = ""
 
+    def settle(self, usage: Usage | None, origin: str, prompt_version: str) -> None:
+        """Note what it has cost, who answered, and which words were sent."""
+        self.usage, self.origin, self.prompt_version = usage, origin, prompt_version
+
 
 @contextmanager
 def entered(study: Study, budget: Budget | None, *, bound: Usage, purpose: str, turn: int | None) -> Iterator[Question]:
@@ -43,7 +47,7 @@ def entered(study: Study, budget: Budget | None, *, bound: Usage, purpose: str, 
         study: The study on whose behalf it is asked.
         budget: What its questions may cost in all.
         bound: The most that this question may cost.
-        purpose: "design", "opening", "next" or "condense".
+        purpose: "design", "opening" or "next".
         turn: The turn that it is asked for, if any.
 
     Raises:

@@ -10,8 +10,10 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sllmbo.advisors import Memo
 from sllmbo.history import History, Observation
 from sllmbo.samplers._convert import from_distributions, to_observation
+from sllmbo.samplers._record import MEMO
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
 
@@ -53,6 +55,14 @@ class Reader:
             observation = to_observation(trial, number)
             self._observations[trial._trial_id] = trial, observation
         return observation
+
+
+def memo_of(trials: Sequence[FrozenTrial], *, before: int) -> Memo | None:
+    """Return what the advisor last wrote down for itself in a trial with a lower number than *before*."""
+    for trial in reversed(trials):
+        if trial.number < before and MEMO in trial.user_attrs and not is_abandoned(trial):
+            return Memo(**trial.user_attrs[MEMO])
+    return None
 
 
 def study_history(study: Study) -> History:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sllmbo.advisors import Advice
+from sllmbo.advisors import Advice, Memo
 from sllmbo.space import Repair
 from sllmbo.usage import Usage
 
@@ -29,6 +29,8 @@ PARAMS = "sllmbo:params"
 """The configuration that was decided on, before the objective asked for it."""
 BATCH = "sllmbo:batch"
 """The rest of an opening batch, for the turns that follow."""
+MEMO = "sllmbo:memo"
+"""What the advisor wrote down for itself with this trial: {"text", "after"}."""
 FAILURE = "sllmbo:failure"
 """Class and message of the error that made the trial fail."""
 DETAILS = "sllmbo:details"
@@ -36,6 +38,7 @@ DETAILS = "sllmbo:details"
 
 _RATIONALE_LENGTH = 1000
 _TEXT_LENGTH = 200
+_MEMO_LENGTH = 4000
 _REASON_LENGTH = 300
 _MOST = 20
 """How many repairs and reasons are kept: storages hold attributes of some thousand characters."""
@@ -55,6 +58,7 @@ class Decision:
     fallback: Mapping[str, str] | None = None
     turned_down: tuple[str, ...] = ()
     batch: tuple[Advice, ...] = ()
+    memo: Memo | None = None
 
     def to_attrs(self) -> dict[str, Any]:
         """
@@ -72,6 +76,7 @@ class Decision:
             FALLBACK: dict(self.fallback) if self.fallback else None,
             TURNED_DOWN: [_cut(reason, _REASON_LENGTH) for reason in self.turned_down[:_MOST]],
             BATCH: [_advice_to_json(advice) for advice in self.batch],
+            MEMO: {"text": self.memo.text[:_MEMO_LENGTH], "after": self.memo.after} if self.memo else None,
             SOURCE: _cut(self.source) or "advisor",
         }
         return {key: value for key, value in attrs.items() if value not in (None, "", [], {})}
@@ -93,6 +98,7 @@ class Decision:
             fallback=attrs.get(FALLBACK),
             turned_down=tuple(attrs.get(TURNED_DOWN, ())),
             batch=batch_of(attrs),
+            memo=Memo(**attrs[MEMO]) if MEMO in attrs else None,
         )
 
 

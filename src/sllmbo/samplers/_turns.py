@@ -18,7 +18,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sllmbo.samplers._record import SOURCE
+from sllmbo.samplers._record import FAILURE, SOURCE
 from sllmbo.samplers._worker import HERE_SINCE, is_gone
 
 TURN = "sllmbo:turn"
@@ -30,6 +30,8 @@ parameters; "request" is the place among those, and "for" the number of the aban
 """
 TOLD = "sllmbo:told"
 """System attribute of a failed trial whose failure was told; without it, a failed trial was abandoned."""
+_LIVES = 3
+"""A trial in which so many processes died is told as failed instead of being taken over once more."""
 _FIXED = "fixed_params"  # Optuna's own, on enqueued trials
 _RETRIED = "failed_trial"  # Optuna's own, on the trials that its retry callback enqueues
 
@@ -71,11 +73,23 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     dead = [trial for trial in trials if trial.state == TrialState.RUNNING and _is_orphan(trial)]
     if dead:
         for trial in dead:
+            if _died_before(trials, trial) >= _LIVES - 1:
+                storage.set_trial_user_attr(trial._trial_id, FAILURE, f"ProcessDied: {_LIVES} times in this trial")
+                storage.set_trial_system_attr(trial._trial_id, TOLD, True)
             abandon(study, trial._trial_id)
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
     trials = sorted(trials, key=attrgetter("number"))
     study._thread_local.cached_all_trials = trials  # so that the partner need not read them again
     return trials
+
+
+def _died_before(trials: Iterable[FrozenTrial], dead: FrozenTrial) -> int:
+    """Return how many processes died in the turn of *dead* while they evaluated its parameters."""
+    turn = dead.system_attrs[TURN]["turn"]
+    if turn is None or not dead.params:
+        return 0
+    died = [trial for trial in trials if trial.params and is_abandoned(trial)]
+    return sum(trial.system_attrs.get(TURN, {}).get("turn") == turn for trial in died)
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -16,27 +15,22 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sllmbo.advisors import AdviceRequest, Advisor
-from sllmbo.errors import ConfigError, MissingExtra, ReplayMismatch, ReplyError, SpaceError
-from sllmbo.history import History
+from sllmbo.advisors import Advisor
+from sllmbo.budget import Budget
+from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.samplers import _turns
-from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
 from sllmbo.samplers._convert import contains, from_distributions, repair_into, to_distributions
-from sllmbo.samplers._failure import describe_error, error_in_optimize, fall_back
+from sllmbo.samplers._counsel import Counsel, OnFailure
+from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._partner import Partner
-from sllmbo.samplers._reader import Reader
-from sllmbo.samplers._record import BATCH, FAILURE, REPAIRS, Decision, batch_of
+from sllmbo.samplers._record import FAILURE, REPAIRS, Decision
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import MixingPolicy
 from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
 
 Init: TypeAlias = Literal["llm", "random", "default"]
-OnFailure: TypeAlias = Literal["partner", "raise"]
 _Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
-
-_LOUD = (ConfigError, MissingExtra, ReplayMismatch)
-"""Mistakes of the user's, which no fallback may hide."""
 
 
 @dataclass(slots=True)
@@ -75,6 +69,7 @@ class AdvisedSampler(BaseSampler):
         n_candidates: Configurations asked for in one question after the opening; the first usable one is taken.
         seed: Seed of everything that is drawn. None draws one.
         on_failure: "partner" lets the partner serve the trial when the advisor fails; "raise" raises.
+        budget: What the questions of the study may cost, whoever asks them; the partner serves once it is spent.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -94,31 +89,36 @@ class AdvisedSampler(BaseSampler):
         n_candidates: int = 3,
         seed: int | None = None,
         on_failure: OnFailure = "partner",
+        budget: Budget | None = None,
     ) -> None:
         _check_arguments(init=init, on_failure=on_failure, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
-        self._task = Task(description=task) if isinstance(task, str) else task or Task()
         self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
         self._anchors = (*_default_anchor(self._space), *anchors)
         self._mixing = mixing
         self._init = init
         self._n_opening = n_opening if init == "random" or (init == "llm" and advisor is not None) else 0
-        self._n_candidates = n_candidates
         self._seed = secrets.randbits(32) if seed is None else seed
-        self._on_failure = on_failure
         self._partner = Partner(partner if partner is not None else TPESampler(), self._seed)
         self._random = Partner(RandomSampler(), self._seed)
+        self._counsel = Counsel(
+            advisor,
+            task=Task(description=task) if isinstance(task, str) else task or Task(),
+            space=self._space,
+            partner=self._partner,
+            seed=self._seed,
+            n_candidates=n_candidates,
+            on_failure=on_failure,
+            budget=budget,
+        )
         self._forget()
 
     def _forget(self) -> None:
         self._open: dict[int, _Open] = {}
-        self._reader = Reader(self._space)
-        self._opening = threading.Lock()
-        self._choosing = threading.Lock()
+        self._reader = self._counsel.reader
 
     def __getstate__(self) -> dict[str, Any]:
-        forgotten = ("_open", "_reader", "_opening", "_choosing")
-        return {name: value for name, value in vars(self).items() if name not in forgotten}
+        return {name: value for name, value in vars(self).items() if name not in ("_open", "_reader")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -176,7 +176,7 @@ class AdvisedSampler(BaseSampler):
             with contextlib.ExitStack() as until_written:
                 if opened.role == "opening":
                     # Of several threads that open a study, the first asks and the others find its batch.
-                    until_written.enter_context(self._opening)
+                    until_written.enter_context(self._counsel.opening_lock)
                 opened.decision = self._decide(study, trial, opened, until_written)
                 _write(study, trial, opened.decision)
         params = opened.decision.params
@@ -275,89 +275,15 @@ class AdvisedSampler(BaseSampler):
         if opened.role == "anchor":
             return self._anchors[turn]
         if opened.role == "first":
-            return self._first_of_unknown_space(trial)
+            return self._counsel.first_of_unknown_space(study, trial)
         if opened.role == "opening":
-            return self._open_study(study, trial, opened, until_written)
+            if self._init == "random":
+                return Decision(source="random")
+            end = len(self._anchors) + self._n_opening
+            return self._counsel.opening(study, trial, turn=turn, end=end, until_written=until_written)
         if opened.role == "advisor":
-            return self._ask(study, trial, opened, until_written, n=self._n_candidates)
+            return self._counsel.next(study, trial, opened.trials, turn=turn, until_written=until_written)
         return Decision(source=self._partner.name)
-
-    def _first_of_unknown_space(self, trial: FrozenTrial) -> Decision:
-        """Return the defaults, by name, of the space that the advisor designs: the objective's own is not known yet."""
-        if self._advisor is None or self._task == Task():
-            return Decision(source=self._partner.name)
-        try:
-            design = self._advisor.design_space(self._task)
-        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
-            return self._fall_back(error, trial)
-        return Decision(
-            source="default",
-            params=design.space.default_params() or {},
-            rationale=design.rationale or "The default configuration.",
-            origin=design.origin,
-            prompt_version=design.prompt_version,
-            usage=design.usage,
-        )
-
-    def _open_study(
-        self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack
-    ) -> Decision:
-        if self._init == "random":
-            return Decision(source="random")
-        turn, trials = opened.turn, _turns.all_trials(study)
-        assert turn is not None
-        opened.trials = trials
-        asked = [t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)]
-        asked_in = {t.system_attrs[_turns.TURN]["turn"]: t for t in asked}
-        first = max((earlier for earlier in asked_in if earlier < turn), default=None)
-        if first is None:  # of parallel workers, one with a later turn may have asked for the turns after it
-            end = min((later for later in asked_in if later > turn), default=len(self._anchors) + self._n_opening)
-            return self._ask(study, trial, opened, until_written, n=end - turn)
-        batch = batch_of(asked_in[first].user_attrs)
-        position = turn - first - 1
-        if position >= len(batch):
-            return Decision(source=self._partner.name)
-        try:
-            return decide(batch[position], self._reader.space(trials), self._reader.history(study, trials))
-        except ReplyError as error:
-            return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
-
-    def _ask(
-        self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack, *, n: int
-    ) -> Decision:
-        assert self._advisor is not None
-        assert opened.turn is not None
-        trials, turn = opened.trials, opened.turn
-        waiting = turns_to_wait(trials, turn)
-        if waiting:
-            reason = f"the last questions failed; the next is asked {waiting} turns from here"
-            return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
-        history: History = self._reader.history(study, trials, before=trial.number)
-        request = AdviceRequest(
-            task=replace(self._task, direction=history.direction),
-            space=self._reader.space(trials),
-            history=history,
-            n=n,
-            purpose="opening" if opened.role == "opening" else "next",
-            turn=turn,
-            seed=self._seed,
-        )
-
-        def tried() -> History:
-            # Of several threads whose answers are there, one chooses and writes after the other.
-            until_written.enter_context(self._choosing)
-            return self._reader.history(study, _turns.all_trials(study))
-
-        try:
-            return ask(self._advisor, request, tried=tried)
-        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
-            return self._fall_back(error, trial)
-
-    def _fall_back(self, error: Exception, trial: FrozenTrial) -> Decision:
-        if self._on_failure == "raise" or isinstance(error, _LOUD):
-            raise error
-        partner = self._partner
-        return fall_back(error, trial, advisor=self._advisor, partner=partner.name, sampler=partner.sampler)
 
 
 def _check_arguments(*, init: str, on_failure: str, n_opening: int, n_candidates: int) -> None:

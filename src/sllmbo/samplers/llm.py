@@ -11,8 +11,10 @@ from optuna.samplers import BaseSampler
 
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
+from sllmbo.budget import Budget
+from sllmbo.samplers._counsel import OnFailure
 from sllmbo.samplers._record import Decision
-from sllmbo.samplers.advised import AdvisedSampler, Init, OnFailure
+from sllmbo.samplers.advised import AdvisedSampler, Init
 from sllmbo.samplers.mixing import Bernoulli
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -39,6 +41,7 @@ class LLMSampler(AdvisedSampler):
         n_candidates: Configurations asked for at once after the opening; the first usable one is taken.
         seed: Seed of everything that is drawn.
         on_failure: "partner" or "raise".
+        budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -59,6 +62,7 @@ class LLMSampler(AdvisedSampler):
         n_candidates: int = 3,
         seed: int | None = None,
         on_failure: OnFailure = "partner",
+        budget: Budget | None = None,
     ) -> None:
         super().__init__(
             choose_advisor(llm, base_url=base_url),
@@ -72,4 +76,5 @@ class LLMSampler(AdvisedSampler):
             n_candidates=n_candidates,
             seed=seed,
             on_failure=on_failure,
+            budget=budget,
         )

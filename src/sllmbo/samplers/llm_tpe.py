@@ -11,8 +11,10 @@ from optuna.samplers import BaseSampler
 
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
+from sllmbo.budget import Budget
+from sllmbo.samplers._counsel import OnFailure
 from sllmbo.samplers._record import Decision
-from sllmbo.samplers.advised import AdvisedSampler, Init, OnFailure
+from sllmbo.samplers.advised import AdvisedSampler, Init
 from sllmbo.samplers.mixing import Bernoulli, MixingPolicy
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -42,6 +44,8 @@ class LLMTPESampler(AdvisedSampler):
         seed: Seed of everything that is drawn. The same seed and replies give the same trials, also after a resume.
         on_failure: What happens when the advisor fails: "partner" lets the partner serve the trial, warns, and records
             it on the trial; "raise" raises.
+        budget: What the questions of the study may cost (calls, tokens, US dollars), shared by all threads and
+            processes on its storage. Once it is spent, the partner serves.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -72,6 +76,7 @@ class LLMTPESampler(AdvisedSampler):
         n_candidates: int = 3,
         seed: int | None = None,
         on_failure: OnFailure = "partner",
+        budget: Budget | None = None,
     ) -> None:
         super().__init__(
             choose_advisor(llm, base_url=base_url),
@@ -85,4 +90,5 @@ class LLMTPESampler(AdvisedSampler):
             n_candidates=n_candidates,
             seed=seed,
             on_failure=on_failure,
+            budget=budget,
         )

@@ -1,0 +1,176 @@
+"""
+`Counsel`: asks the advisor on behalf of a sampler, within the budget; the partner serves where nothing usable comes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from sllmbo.advisors import AdviceRequest, Advisor
+from sllmbo.advisors.advisor import bound_of
+from sllmbo.budget import Budget
+from sllmbo.errors import ConfigError, MissingExtra, ReplayMismatch, ReplyError
+from sllmbo.history import History
+from sllmbo.samplers import _turns
+from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
+from sllmbo.samplers._failure import fall_back
+from sllmbo.samplers._ledger import entered
+from sllmbo.samplers._partner import Partner
+from sllmbo.samplers._reader import Reader, memo_of
+from sllmbo.samplers._record import BATCH, Decision, batch_of
+from sllmbo.space import SearchSpace
+from sllmbo.task import Task
+
+OnFailure: TypeAlias = Literal["partner", "raise"]
+
+_LOUD = (ConfigError, MissingExtra, ReplayMismatch)
+"""Mistakes of the user's, which no fallback may hide."""
+
+
+class Counsel:
+    """
+    Asks the advisor, and turns answers into decisions. `AdvisedSampler` has the arguments.
+
+    Keeps nothing of a study but locks and what its reader keeps.
+    """
+
+    def __init__(
+        self,
+        advisor: Advisor | None,
+        *,
+        task: Task,
+        space: SearchSpace | None,
+        partner: Partner,
+        seed: int,
+        n_candidates: int,
+        on_failure: OnFailure,
+        budget: Budget | None,
+    ) -> None:
+        self._advisor = advisor
+        self._task = task
+        self._space = space
+        self._partner = partner
+        self._seed = seed
+        self._n_candidates = n_candidates
+        self._on_failure = on_failure
+        self._budget = budget
+        self._forget()
+
+    def _forget(self) -> None:
+        self.reader = Reader(self._space)
+        self.opening_lock = threading.Lock()
+        """Held by the thread that opens a study."""
+        self._choosing = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        forgotten = ("reader", "opening_lock", "_choosing")
+        return {name: value for name, value in vars(self).items() if name not in forgotten}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def first_of_unknown_space(self, study: Study, trial: FrozenTrial) -> Decision:
+        """Return the defaults, by name, of the space that the advisor designs: the objective's own is not known yet."""
+        if self._advisor is None or self._task == Task():
+            return Decision(source=self._partner.name)
+        bound = bound_of(self._advisor, self._task)
+        try:
+            with entered(study, self._budget, bound=bound, purpose="design", turn=0) as question:
+                design = self._advisor.design_space(self._task)
+                question.settle(design.usage, design.origin, design.prompt_version)
+        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
+            return self._fall_back(error, trial)
+        return Decision(
+            source="default",
+            params=design.space.default_params() or {},
+            rationale=design.rationale or "The default configuration.",
+            origin=design.origin,
+            prompt_version=design.prompt_version,
+            usage=design.usage,
+        )
+
+    def opening(self, study: Study, trial: FrozenTrial, *, turn: int, end: int, until_written: ExitStack) -> Decision:
+        """Return the place of *turn* in the opening's batch; ask for one up to turn *end* where there is none."""
+        trials = _turns.all_trials(study)
+        asked = [t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)]
+        asked_in = {t.system_attrs[_turns.TURN]["turn"]: t for t in asked}
+        first = max((earlier for earlier in asked_in if earlier < turn), default=None)
+        if first is None:  # of parallel workers, one with a later turn may have asked for the turns after it
+            end = min((later for later in asked_in if later > turn), default=end)
+            return self._ask(study, trial, trials, until_written, turn=turn, n=end - turn, purpose="opening")
+        batch = batch_of(asked_in[first].user_attrs)
+        position = turn - first - 1
+        if position >= len(batch):
+            return Decision(source=self._partner.name)
+        try:
+            return decide(batch[position], self.reader.space(trials), self.reader.history(study, trials))
+        except ReplyError as error:
+            return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
+
+    def next(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        trials: Sequence[FrozenTrial],
+        *,
+        turn: int,
+        until_written: ExitStack,
+    ) -> Decision:
+        """Ask what to try now."""
+        return self._ask(study, trial, trials, until_written, turn=turn, n=self._n_candidates, purpose="next")
+
+    def _ask(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        trials: Sequence[FrozenTrial],
+        until_written: ExitStack,
+        *,
+        turn: int,
+        n: int,
+        purpose: Literal["opening", "next"],
+    ) -> Decision:
+        assert self._advisor is not None
+        waiting = turns_to_wait(trials, turn)
+        if waiting:
+            reason = f"the last questions failed; the next is asked {waiting} turns from here"
+            return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
+        history: History = self.reader.history(study, trials, before=trial.number)
+        request = AdviceRequest(
+            task=replace(self._task, direction=history.direction),
+            space=self.reader.space(trials),
+            history=history,
+            memo=memo_of(trials, before=trial.number),
+            n=n,
+            purpose=purpose,
+            turn=turn,
+            seed=self._seed,
+        )
+
+        def tried() -> History:
+            # Of several threads whose answers are there, one chooses and writes after the other.
+            until_written.enter_context(self._choosing)
+            return self.reader.history(study, _turns.all_trials(study))
+
+        try:
+            bound = bound_of(self._advisor, request)
+            with entered(study, self._budget, bound=bound, purpose=purpose, turn=turn) as question:
+                decision = ask(self._advisor, request, tried=tried)
+                question.settle(decision.usage, decision.origin, decision.prompt_version)
+                return decision
+        except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
+            return self._fall_back(error, trial)
+
+    def _fall_back(self, error: Exception, trial: FrozenTrial) -> Decision:
+        if self._on_failure == "raise" or isinstance(error, _LOUD):
+            raise error
+        partner = self._partner
+        return fall_back(error, trial, advisor=self._advisor, partner=partner.name, sampler=partner.sampler)
