@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from sllmbo import __version__
+from sllmbo.cli.doctor import HELP as DOCTOR_HELP
+from sllmbo.cli.doctor import doctor
 from sllmbo.cli.tune import HELP, tune
 
 app = typer.Typer(
@@ -21,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
+app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -34,7 +34,10 @@ class Provider:
     @property
     def installed(self) -> bool:
         """Tell whether its client is there."""
-        return find_spec(self.module) is not None
+        try:
+            return find_spec(self.module) is not None
+        except ModuleNotFoundError:  # not even the package above it is there
+            return False
 
 
 PROVIDERS = {
