@@ -10,15 +10,19 @@ from pathlib import Path
 from sllmbo.advisors.advisor import Advisor
 from sllmbo.errors import ConfigError
 
+REPLAYS = ("replay:", "replay-lenient:")
+"""How the name of a recording begins."""
+
 
 def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = None) -> Advisor:
     """
     Return the advisor that *llm* names.
 
     Args:
-        llm: "offline" (documented rules, no chat model), "provider:model" ("openai:gpt-5-mini"), "replay:FILE", or an
-            `Advisor`. None: what the environment variable SLLMBO_LLM says, else "offline". A key that happens to lie
-            in the environment is never spent unasked.
+        llm: "offline" (documented rules, no chat model), "provider:model" ("openai:gpt-5-mini"), "replay:FILE" (a
+            recording; "replay-lenient:FILE" answers by turn where a question differs), or an `Advisor`. None: what the
+            environment variable SLLMBO_LLM says, else "offline". A key that happens to lie in the environment is never
+            spent unasked.
         base_url: An OpenAI-compatible server for "provider:model", such as vLLM or llama.cpp.
 
     Raises:
@@ -29,16 +33,17 @@ def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = N
         llm = os.environ.get("SLLMBO_LLM") or "offline"
     if not isinstance(llm, str):
         return llm
-    if base_url is not None and (llm == "offline" or llm.startswith("replay:")):
+    if base_url is not None and (llm == "offline" or llm.startswith(REPLAYS)):
         raise ConfigError(f"base_url={base_url!r} needs a chat model, but llm={llm!r} is none; name it 'openai:NAME'.")
     if llm == "offline":
         from sllmbo.advisors.rules import RuleAdvisor
 
         return RuleAdvisor()
-    if llm.startswith("replay:"):
+    if llm.startswith(REPLAYS):
         from sllmbo.advisors.replay import ReplayAdvisor
 
-        return ReplayAdvisor(Path(llm.removeprefix("replay:")))
+        kind, _, path = llm.partition(":")
+        return ReplayAdvisor(Path(path), lenient=kind == "replay-lenient")
     if ":" not in llm:
         raise ConfigError(f"llm={llm!r} is neither 'offline' nor 'provider:model' nor 'replay:FILE'.")
     from sllmbo.advisors.llm import LLMAdvisor
