@@ -5,6 +5,7 @@ A file has one JSON object per line. Each question has a line with its answer:
 
     {"schema": 1, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
      "seconds": 2.1, "advice": [{...}]}     or "design": {...}, or "error": {...}, instead of "advice"
+    {"schema": 1, "hash": "...", "bound": {...}}     beforehand, where the advisor says what it may cost at most
 
 Task card, search space and trials are the parts of a question. Each is written once, when it is first met, and named by
 its hash afterwards, so that a recording grows with the study and not with its square. `sllmbo tune --record` adds what
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sllmbo import errors
-from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
+from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
 from sllmbo.errors import AdviceError, ConfigError
 from sllmbo.history import Observation
 from sllmbo.space import SearchSpace
@@ -45,6 +46,7 @@ def space_question(task: Task) -> dict[str, Any]:
 
 def advice_question(request: AdviceRequest) -> dict[str, Any]:
     """Return the question what to try, as JSON."""
+    memo = {} if request.memo is None else {"memo": asdict(request.memo)}
     return {
         "purpose": request.purpose,
         "turn": request.turn,
@@ -55,6 +57,7 @@ def advice_question(request: AdviceRequest) -> dict[str, Any]:
         # The order of parameters is part of a space, and of what is told.
         "space": [{"name": name, **entry} for name, entry in request.space.to_json().items()],
         "history": [_told(observation) for observation in request.history],
+        **memo,
     }
 
 
@@ -115,31 +118,43 @@ def design_to_json(design: SpaceDesign) -> dict[str, Any]:
 
 
 def _fields(answer: Advice | SpaceDesign) -> dict[str, Any]:
-    entry = {item.name: getattr(answer, item.name) for item in fields(answer)}
-    return {**entry, "usage": asdict(answer.usage) if isinstance(answer.usage, Usage) else {}}
+    """Return the fields that differ from their defaults; usage and memo as objects."""
+    entry = {item.name: (getattr(answer, item.name), item.default) for item in fields(answer)}
+    given = {name: value for name, (value, default) in entry.items() if value != default}
+    return {name: asdict(value) if isinstance(value, (Usage, Memo)) else value for name, value in given.items()}
 
 
 def error_to_json(error: Exception) -> dict[str, Any]:
     """Return *error* as a JSON object: by the nearest class of ours, a foreign one in words."""
     known = next((cls.__name__ for cls in type(error).__mro__ if _ERRORS.get(cls.__name__) is cls), None)
     message = str(error) if known else f"{type(error).__name__}: {error}"
-    usage = error.usage if isinstance(error, AdviceError) else Usage()
-    return {"class": known or "AdviceError", "message": message, "usage": asdict(usage)}
+    entry = {"class": known or "AdviceError", "message": message}
+    return {**entry, "usage": asdict(error.usage), "raw": error.raw} if isinstance(error, AdviceError) else entry
 
 
 def advice_from_json(entry: Mapping[str, Any]) -> Advice:
     """Return the advice that was recorded."""
-    return Advice(**{**entry, "usage": Usage(**entry["usage"])})
+    return Advice(**_read(entry))
 
 
 def design_from_json(entry: Mapping[str, Any]) -> SpaceDesign:
     """Return the design that was recorded."""
-    return SpaceDesign(**{**entry, "space": SearchSpace.from_json(entry["space"]), "usage": Usage(**entry["usage"])})
+    return SpaceDesign(**{**_read(entry), "space": SearchSpace.from_json(entry["space"])})
+
+
+def _read(entry: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {"usage": Usage, "memo": Memo}
+    return {
+        name: kinds[name](**value) if name in kinds and isinstance(value, dict) else value
+        for name, value in entry.items()
+    }
 
 
 def error_from_json(entry: Mapping[str, Any]) -> AdviceError:
     """Return the error that was recorded."""
-    return _ERRORS[entry["class"]](entry["message"], usage=Usage(**entry["usage"]))
+    error = _ERRORS[entry["class"]](entry["message"], usage=Usage(**entry.get("usage", {})))
+    error.raw = entry.get("raw", "")
+    return error
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
@@ -181,7 +196,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"The recording {str(path)!r} cannot be read: {error.strerror}; check the path.") from error
     found = False
     for text in texts:
-        line = _parse(text)
+        line = _parsed(text)
         if line is None:
             continue
         if line["schema"] != SCHEMA:
@@ -196,7 +211,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         )
 
 
-def _parse(text: str) -> dict[str, Any] | None:
+def _parsed(text: str) -> dict[str, Any] | None:
     """Return the line, or None if it was cut short."""
     try:
         line = json.loads(text)

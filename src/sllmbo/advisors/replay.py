@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sllmbo.advisors import _recording
-from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
+from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign, bound_of
 from sllmbo.errors import AdviceError, ReplayMismatch, SllmboError, SpaceError
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -75,6 +75,13 @@ class RecordingAdvisor:
         self._record(question, start, {"advice": [_recording.advice_to_json(item) for item in advice]})
         return advice
 
+    def bound(self, question: AdviceRequest | Task) -> Usage:
+        """Return the most that *question* may cost, as the wrapped advisor says, and record it."""
+        bound = bound_of(self.advisor, question)
+        if bound != Usage():
+            self._append({"hash": _hash(question), "bound": asdict(bound)})
+        return bound
+
     def begin_run(self, settings: Mapping[str, Any]) -> None:
         """Record what a run is told to do, as JSON; the questions and trials that follow are its own."""
         self._append({"settings": settings})
@@ -123,8 +130,11 @@ class ReplayAdvisor:
         self.lenient = lenient
         self._lines: dict[str, dict[str, Any]] = {}
         self._parts: dict[str, Any] = {}
+        self._bounds: dict[str, Usage] = {}
         for line in _recording.read(self.path):
-            if "question" in line:
+            if "bound" in line:
+                self._bounds[line["hash"]] = Usage(**line["bound"])
+            elif "question" in line:
                 self._parts.update(line["parts"])
                 self._lines.pop(line["hash"], None)
                 self._lines[line["hash"]] = line
@@ -169,6 +179,10 @@ class ReplayAdvisor:
         if not advice:
             raise AdviceError(self._absence(question))
         return tuple(replace(item, origin=f"{item.origin}{ELSEWHERE}") for item in advice[: request.n])
+
+    def bound(self, question: AdviceRequest | Task) -> Usage:
+        """Return what the question might have cost when it was recorded, so that a budget refuses it again."""
+        return self._bounds.get(_hash(question), Usage())
 
     def _recorded(self, question: dict[str, Any]) -> dict[str, Any] | None:
         return self._lines.get(_recording.digest(_recording.split(question)[0]))
@@ -323,6 +337,11 @@ def _count_repairs(space: SearchSpace, advice: Advice) -> int:
         return len(space.repair(dict(advice.params))[1])
     except (SpaceError, TypeError, ValueError):
         return 1  # the whole configuration was unusable
+
+
+def _hash(question: AdviceRequest | Task) -> str:
+    asked = _recording.space_question(question) if isinstance(question, Task) else _recording.advice_question(question)
+    return _recording.digest(_recording.split(asked)[0])
 
 
 def _answer(line: dict[str, Any]) -> dict[str, Any]:
