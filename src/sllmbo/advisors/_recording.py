@@ -5,7 +5,6 @@ A file has one JSON object per line. Each question has a line with its answer:
 
     {"schema": 1, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
      "seconds": 2.1, "advice": [{...}]}     or "design": {...}, or "error": {...}, instead of "advice"
-    {"schema": 1, "hash": "...", "bound": {...}}     beforehand, where the advisor says what it may cost at most
 
 Task card, search space and trials are the parts of a question. Each is written once, when it is first met, and named by
 its hash afterwards, so that a recording grows with the study and not with its square. `sllmbo tune --record` adds what

@@ -10,16 +10,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sllmbo.advisors import _recording
-from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign, bound_of
+from sllmbo.advisors._recording import first_difference
+from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
 from sllmbo.errors import AdviceError, ReplayMismatch, SllmboError, SpaceError
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
+
+__all__ = [
+    "ELSEWHERE",
+    "RecordedQuestion",
+    "Recording",
+    "RecordingAdvisor",
+    "ReplayAdvisor",
+    "Run",
+    "first_difference",
+    "read_recording",
+]
 
 ELSEWHERE = " (recorded for another question)"
 """Ends the origin of advice that a lenient replay gives although the question differs."""
@@ -75,13 +87,6 @@ class RecordingAdvisor:
         self._record(question, start, {"advice": [_recording.advice_to_json(item) for item in advice]})
         return advice
 
-    def bound(self, question: AdviceRequest | Task) -> Usage:
-        """Return the most that *question* may cost, as the wrapped advisor says, and record it."""
-        bound = bound_of(self.advisor, question)
-        if bound != Usage():
-            self._append({"hash": _hash(question), "bound": asdict(bound)})
-        return bound
-
     def begin_run(self, settings: Mapping[str, Any]) -> None:
         """Record what a run is told to do, as JSON; the questions and trials that follow are its own."""
         self._append({"settings": settings})
@@ -130,11 +135,8 @@ class ReplayAdvisor:
         self.lenient = lenient
         self._lines: dict[str, dict[str, Any]] = {}
         self._parts: dict[str, Any] = {}
-        self._bounds: dict[str, Usage] = {}
         for line in _recording.read(self.path):
-            if "bound" in line:
-                self._bounds[line["hash"]] = Usage(**line["bound"])
-            elif "question" in line:
+            if "question" in line:
                 self._parts.update(line["parts"])
                 self._lines.pop(line["hash"], None)
                 self._lines[line["hash"]] = line
@@ -180,10 +182,6 @@ class ReplayAdvisor:
             raise AdviceError(self._absence(question))
         return tuple(replace(item, origin=f"{item.origin}{ELSEWHERE}") for item in advice[: request.n])
 
-    def bound(self, question: AdviceRequest | Task) -> Usage:
-        """Return what the question might have cost when it was recorded, so that a budget refuses it again."""
-        return self._bounds.get(_hash(question), Usage())
-
     def _recorded(self, question: dict[str, Any]) -> dict[str, Any] | None:
         return self._lines.get(_recording.digest(_recording.split(question)[0]))
 
@@ -216,7 +214,7 @@ class ReplayAdvisor:
         then = _recording.joined(recorded[-1]["question"], self._parts)
         return (
             f"{_title(question)} differs from the recording {str(self.path)!r}: "
-            f"{_recording.first_difference(question, then)}; replay with the data, seed and settings of the recording."
+            f"{first_difference(question, then)}; replay with the data, seed and settings of the recording."
         )
 
     def _absence(self, question: dict[str, Any]) -> str:
