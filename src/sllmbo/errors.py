@@ -14,6 +14,7 @@ The exceptions of sllmbo.
     │       ├── AuthenticationFailed   the key was refused
     │       ├── RateLimited            too many requests, or no quota left
     │       ├── Refused                the request was rejected as such
+    │       │   └── ContextTooLong     it was too long for the chat model
     │       └── Unavailable            no connection, a server error, or the deadline passed
     └── ReplayMismatch           the question differs from the recorded one
 
@@ -93,6 +94,10 @@ class RateLimited(ProviderError):
 
 class Refused(ProviderError):
     """The provider rejected the request as such: unknown chat model, bad parameter, content policy."""
+
+
+class ContextTooLong(Refused):
+    """The question was too long for the chat model."""
 
 
 class Unavailable(ProviderError):

@@ -111,17 +111,3 @@ class Advisor(Protocol):
             AdviceError: If no usable advice could be had.
         """
         ...
-
-
-@runtime_checkable
-class Bounded(Protocol):
-    """An advisor that tells beforehand what a question may cost at most. One that does not is taken to cost nothing."""
-
-    def bound(self, question: AdviceRequest | Task) -> Usage:
-        """Return the most that `suggest` or `design_space` may cost for *question*."""
-        ...
-
-
-def bound_of(advisor: Advisor, question: AdviceRequest | Task) -> Usage:
-    """Return the most that *question* may cost."""
-    return advisor.bound(question) if isinstance(advisor, Bounded) else Usage()

@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from sllmbo import prompts
-from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
-from sllmbo.errors import AdviceError
+from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
+from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ContextTooLong
 from sllmbo.llm import Answer, Gateway, ReplyMode
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
 T = TypeVar("T")
+
+MemoryName: TypeAlias = Literal["digest", "summary", "chat"]
+
+_LOG = logging.getLogger("sllmbo")
 
 
 class LLMAdvisor:
@@ -33,6 +38,10 @@ class LLMAdvisor:
         reply_mode: How replies are asked for: "tool", "native", "prompted", or "auto" for what works.
         max_tokens: Tokens of one reply, thinking included.
         price: US dollars per million input and output tokens, for chat models that the price table does not know.
+
+        memory: What of the trials is told: "digest" (a compact digest of all of them), or one of the paper's two (arXiv
+            2410.20302): "summary" (the chat model condenses them now and then) and "chat" (the whole conversation).
+        condense_every: Trials after which a summary is made anew; the paper has 10.
 
     Raises:
         ConfigError: If the chat model is named wrongly or its key is missing.
@@ -52,7 +61,15 @@ class LLMAdvisor:
         reply_mode: ReplyMode = "auto",
         max_tokens: int = 8192,
         price: tuple[float, float] | None = None,
+        memory: MemoryName = "digest",
+        condense_every: int = 10,
     ) -> None:
+        if memory not in get_args(MemoryName):
+            raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(MemoryName))}.")
+        if condense_every < 1:
+            raise ConfigError(f"condense_every={condense_every!r} must be at least 1 trial.")
+        self._memory: MemoryName = memory
+        self._condense_every = condense_every
         self._gateway = Gateway(
             llm, base_url=base_url, timeout=timeout, reply_mode=reply_mode, max_tokens=max_tokens, price=price
         )
@@ -89,27 +106,72 @@ class LLMAdvisor:
         Raises:
             AdviceError: If no usable advice could be had.
         """
-        prompt = prompts.render_suggestions(
-            request.task, request.space, request.history, n=request.n, purpose=request.purpose
-        )
-
-        answer, raw = self._ask(
-            prompt,
-            prompts.suggestions_schema(request.space, request.n),
-            lambda reply: prompts.parse_suggestions(reply, request.space, request.n),
-        )
+        memo, spent = self._memo(request)
+        try:
+            answer, raw, version = self._suggested(request, memo)
+        except ContextTooLong:
+            if self._memory != "summary" or memo is not request.memo:
+                raise
+            memo, spent = self._condensed(request)
+            answer, raw, version = self._suggested(request, memo)
         return [
             Advice(
                 params=params,
                 rationale=rationale,
                 source="llm",
                 origin=answer.chat_model,
-                prompt_version=prompt.version,
-                usage=Usage() if index else answer.usage,
+                prompt_version=version,
+                usage=Usage() if index else spent + answer.usage,
                 raw="" if index else raw,
+                memo=None if index or memo is request.memo else memo,
             )
             for index, (params, rationale) in enumerate(answer.value)
         ]
+
+    def _suggested(
+        self, request: AdviceRequest, memo: Memo | None
+    ) -> tuple[Answer[tuple[prompts.Suggestion, ...]], str, str]:
+        prompt = prompts.render_suggestions(
+            request.task,
+            request.space,
+            request.history,
+            n=request.n,
+            purpose=request.purpose,
+            memory=self._memory_with(memo),
+        )
+        answer, raw = self._ask(
+            prompt,
+            prompts.suggestions_schema(request.space, request.n),
+            lambda reply: prompts.parse_suggestions(reply, request.space, request.n),
+        )
+        return answer, raw, prompt.version
+
+    def _memory_with(self, memo: Memo | None) -> prompts.Memory:
+        if self._memory == "chat":
+            return prompts.ChatMemory()
+        if self._memory == "summary":
+            return prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
+        return prompts.DigestMemory()
+
+    def _memo(self, request: AdviceRequest) -> tuple[Memo | None, Usage]:
+        """Return the notes in force: new ones where enough trials have come since the last."""
+        after = request.memo.after if request.memo is not None else 0
+        if self._memory != "summary" or len(request.history) - after < self._condense_every:
+            return request.memo, Usage()
+        try:
+            return self._condensed(request)
+        except BudgetExceeded:
+            raise
+        except AdviceError as error:  # the notes before and all trials since are told instead: nothing is lost
+            _LOG.warning("The trials since number %d were not condensed (%s); they are told as they are.", after, error)
+            return request.memo, error.usage
+
+    def _condensed(self, request: AdviceRequest) -> tuple[Memo, Usage]:
+        memo = request.memo
+        memory = prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
+        prompt = prompts.render_condense(request.task, request.space, request.history, memory)
+        answer, _ = self._ask(prompt, prompts.condense_schema(), prompts.parse_condense)
+        return Memo(text=answer.value, after=len(request.history)), answer.usage
 
     def _ask(self, prompt: prompts.Prompt, schema: dict[str, Any], parse: Callable[[Any], T]) -> tuple[Answer[T], str]:
         """Ask, and return the answer and the replies that it was had from, those that were corrected among them."""
@@ -120,7 +182,13 @@ class LLMAdvisor:
             return parse(reply)
 
         try:
-            answer = self._gateway.ask(instructions=prompt.instructions, prompt=prompt.text, schema=schema, check=check)
+            answer = self._gateway.ask(
+                instructions=prompt.instructions,
+                prompt=prompt.text,
+                schema=schema,
+                check=check,
+                conversation=prompt.conversation,
+            )
         except AdviceError as error:
             error.raw = "\n".join(replies)
             raise

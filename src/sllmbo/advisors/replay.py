@@ -337,11 +337,6 @@ def _count_repairs(space: SearchSpace, advice: Advice) -> int:
         return 1  # the whole configuration was unusable
 
 
-def _hash(question: AdviceRequest | Task) -> str:
-    asked = _recording.space_question(question) if isinstance(question, Task) else _recording.advice_question(question)
-    return _recording.digest(_recording.split(asked)[0])
-
-
 def _answer(line: dict[str, Any]) -> dict[str, Any]:
     if "error" in line:
         raise _recording.error_from_json(line["error"])

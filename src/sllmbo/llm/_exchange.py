@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sllmbo.errors import ProviderError, ReplyError, Unavailable
+from sllmbo.errors import AdviceError, ProviderError, ReplyError, Unavailable
 from sllmbo.llm import _faults, _wire
 from sllmbo.llm._chat_model import ChatModel
 from sllmbo.llm._loop import LOOP
 from sllmbo.llm._wire import Mode
+from sllmbo.llm.meter import Call, counted
 from sllmbo.usage import Usage
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("sllmbo.llm")
+_BYTES_PER_TOKEN = 3
+_OVERHEAD = 500  # input tokens that a provider adds for roles and tools
 _FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
 MORE_ROOM = 2
 """How many times larger the token limit is when a reply that it cut off is asked for again."""
@@ -58,6 +62,7 @@ class Question(Generic[T]):
     prompt: str
     schema: dict[str, Any]
     check: Callable[[Any], T]
+    conversation: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Exchange(Generic[T]):
             ProviderError: If no reply was had.
         """
         asked = self._question
-        messages = _wire.first_messages(asked.instructions, asked.prompt)
+        messages = _wire.first_messages(asked.instructions, asked.conversation, asked.prompt)
         repairs = 0
         while True:
             response = self._request(messages)
@@ -165,11 +170,13 @@ class Exchange(Generic[T]):
 
     def _send(self, messages: list[ModelMessage]) -> ModelResponse:
         """Send one request, again after a passing failure, as long as there is time."""
-        who, schema = self._chat_model.who, self._question.schema
+        who = self._chat_model.who
         for retry in range(self._patience.retries + 1):
-            request = self._chat_model.send(messages, schema=schema, mode=self._mode, max_tokens=self._max_tokens)
             try:
-                response = LOOP.run(request, timeout=self._remaining())
+                with counted(self._bound(messages), self._chat_model.llm) as call:
+                    return self._received(messages, call)
+            except AdviceError:  # the budget is spent
+                raise
             except TimeoutError as error:
                 raise Unavailable(
                     f"{who} did not finish its answer within {self._seconds:.3g} s; raise the timeout, or use a faster "
@@ -181,10 +188,31 @@ class Exchange(Generic[T]):
                     raise _faults.provider_error(who, error) from error
                 _LOG.debug("retry: who=%s pause=%.2f error=%s", who, pause, type(error).__name__)
                 time.sleep(pause)
-            else:
-                self._spending.add(self._chat_model.usage_of(response))
-                return response
         raise AssertionError("the last retry returns or raises")
+
+    def _received(self, messages: list[ModelMessage], call: Call) -> ModelResponse:
+        request = self._chat_model.send(
+            messages, schema=self._question.schema, mode=self._mode, max_tokens=self._max_tokens
+        )
+        try:
+            response = LOOP.run(request, timeout=self._remaining())
+        except TimeoutError:
+            raise  # it may be answered, and billed, all the same
+        except Exception:
+            call.usage = Usage(calls=1, cost_usd=0.0)  # a failed request is not billed
+            raise
+        call.usage = self._chat_model.usage_of(response)
+        call.chat_model = response.model_name or self._chat_model.llm
+        self._spending.add(call.usage)
+        return response
+
+    def _bound(self, messages: list[ModelMessage]) -> Usage:
+        """Return the most that sending *messages* once may cost; the input is estimated at 3 bytes a token."""
+        sent = _wire.size_of(messages) + len(json.dumps(self._question.schema))
+        input_tokens = sent // _BYTES_PER_TOKEN + _OVERHEAD
+        output_tokens = self._max_tokens or self._patience.max_tokens
+        cost = self._chat_model.cost_of(input_tokens, output_tokens)
+        return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)
 
     def _remaining(self) -> float:
         return max(0.0, self._until - time.monotonic())

@@ -4,12 +4,13 @@ What providers and their clients raise, as errors of sllmbo, and what can be don
 
 from __future__ import annotations
 
-from sllmbo.errors import AuthenticationFailed, ProviderError, RateLimited, Refused, Unavailable
+from sllmbo.errors import AuthenticationFailed, ContextTooLong, ProviderError, RateLimited, Refused, Unavailable
 from sllmbo.llm.resolve import without_keys
 
 _MAX_QUOTED = 300
 _ABOUT_THE_MODE = ("tool", "function call", "response_format", "response format", "schema", "grammar")
 _ABOUT_THE_LIMIT = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens", "context length")
+_TOO_LONG = ("context length", "context window", "context_length", "prompt is too long", "too many tokens")
 _WITHOUT_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
 
 
@@ -69,7 +70,7 @@ def provider_error(who: str, error: Exception) -> ProviderError:
     if isinstance(error, exceptions.ModelNotFoundError):
         return Refused(f"{who} is not known to the server ({detail}); check the name and the base URL.")
     if isinstance(error, exceptions.ModelRequestRejectedError):
-        return Refused(f"{who} rejected the request ({detail}); check the name, or use another chat model.")
+        return _rejected(who, detail)
     if isinstance(error, exceptions.ModelConnectionError):
         return Unavailable(f"{who} cannot be reached ({detail}); check that the server runs and the base URL is right.")
     if isinstance(error, exceptions.ContentFilterError):
@@ -77,6 +78,12 @@ def provider_error(who: str, error: Exception) -> ProviderError:
     if isinstance(error, exceptions.ModelAPIError) and "JSON" not in detail:
         return Unavailable(f"{who} failed ({detail}); try again later, or use another chat model.")
     return Unavailable(f"{who} answered with something that is no answer of a chat API ({detail}); check the base URL.")
+
+
+def _rejected(who: str, detail: str) -> Refused:
+    if any(words in detail.lower() for words in _TOO_LONG):
+        return ContextTooLong(f"{who} takes no question of this length ({detail}); use one with a larger context.")
+    return Refused(f"{who} rejected the request ({detail}); check the name, or use another chat model.")
 
 
 def _detail(error: BaseException | None) -> str:

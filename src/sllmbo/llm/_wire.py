@@ -5,7 +5,7 @@ Questions and replies in the words of pydantic-ai. With `_faults` and `resolve`,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sllmbo.errors import Refused
@@ -79,11 +79,28 @@ def modes_of(chat_model: Model) -> list[Mode]:
     return [mode for mode, usable in supported.items() if usable]
 
 
-def first_messages(instructions: str, prompt: str) -> list[ModelMessage]:
-    """Return the messages that open a question."""
-    from pydantic_ai.messages import ModelRequest, UserPromptPart
+def first_messages(instructions: str, conversation: Sequence[tuple[str, str]], prompt: str) -> list[ModelMessage]:
+    """Return the messages that open a question, after what *conversation* says was said before."""
+    from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-    return [ModelRequest(parts=[UserPromptPart(prompt)], instructions=instructions)]
+    messages: list[ModelMessage] = [
+        ModelRequest(parts=[UserPromptPart(said)], instructions=instructions)
+        if speaker == "user"
+        else ModelResponse(parts=[TextPart(said)])
+        for speaker, said in conversation
+    ]
+    if messages and isinstance(messages[-1], ModelRequest):
+        last = messages.pop()
+        parts = [*last.parts, UserPromptPart(prompt)]
+        return [*messages, ModelRequest(parts=parts, instructions=instructions)]
+    return [*messages, ModelRequest(parts=[UserPromptPart(prompt)], instructions=instructions)]
+
+
+def size_of(messages: Sequence[ModelMessage]) -> int:
+    """Return how many bytes of words *messages* hold."""
+    words = [str(getattr(part, "content", "")) for message in messages for part in message.parts]
+    words += [str(getattr(messages[-1], "instructions", "") or "")]
+    return sum(len(text.encode("utf-8", "replace")) for text in words)
 
 
 def correction(response: ModelResponse, words: str, instructions: str) -> list[ModelMessage]:

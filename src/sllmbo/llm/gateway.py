@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
-from sllmbo.errors import AdviceError, ConfigError, ProviderError, Unavailable
+from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, Unavailable
 from sllmbo.llm import _wire, resolve
 from sllmbo.llm._chat_model import ChatModel
 from sllmbo.llm._exchange import MORE_ROOM, Answer, Exchange, Patience, Question, Spending
@@ -129,7 +129,15 @@ class Gateway:
         """
         self._chat_models()
 
-    def ask(self, *, instructions: str, prompt: str, schema: dict[str, Any], check: Callable[[Any], T]) -> Answer[T]:
+    def ask(
+        self,
+        *,
+        instructions: str,
+        prompt: str,
+        schema: dict[str, Any],
+        check: Callable[[Any], T],
+        conversation: Sequence[tuple[str, str]] = (),
+    ) -> Answer[T]:
         """
         Ask one question and return the checked answer.
 
@@ -139,8 +147,10 @@ class Gateway:
             schema: JSON Schema of the reply, an object. It is sent; *check* is what enforces it.
             check: Turns the reply (a JSON object or list of objects) into a value, or raises `ReplyError` with words
                 that are sent back to the chat model.
+            conversation: What was said before, oldest first, as ("user" or "assistant", words).
 
         Raises:
+            BudgetExceeded: If the meter of this thread does not allow a request.
             ReplyError: If the reply was still unusable after the corrections.
             ProviderError: If no reply was had: `AuthenticationFailed`, `RateLimited`, `Refused`, `Unavailable`.
             ConfigError: As for `check_config`, or if requests are forbidden by `allow_requests`.
@@ -151,7 +161,8 @@ class Gateway:
         until, spending = time.monotonic() + self.timeout, Spending()
         try:
             with self._slot(chat_models[0].who):
-                return self._ask_in_turn(chat_models, Question(instructions, prompt, schema, check), until, spending)
+                question = Question(instructions, prompt, schema, check, conversation)
+                return self._ask_in_turn(chat_models, question, until, spending)
         except AdviceError as error:
             error.usage = spending.total()
             raise
@@ -192,6 +203,8 @@ class Gateway:
             seconds = left if place == len(in_turn) else left / 2
             try:
                 return Exchange(chat_model, question, self._patience, seconds=seconds, spending=spending).answer()
+            except BudgetExceeded:
+                raise
             except AdviceError as error:
                 failures.append(error)
                 if isinstance(error, ProviderError):

@@ -14,14 +14,14 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import AdviceRequest, Advisor
-from sllmbo.advisors.advisor import bound_of
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, MissingExtra, ReplayMismatch, ReplyError
 from sllmbo.history import History
+from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
 from sllmbo.samplers._failure import fall_back
-from sllmbo.samplers._ledger import entered
+from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._reader import Reader, memo_of
 from sllmbo.samplers._record import BATCH, Decision, batch_of
@@ -81,11 +81,9 @@ class Counsel:
         """Return the defaults, by name, of the space that the advisor designs: the objective's own is not known yet."""
         if self._advisor is None or self._task == Task():
             return Decision(source=self._partner.name)
-        bound = bound_of(self._advisor, self._task)
         try:
-            with entered(study, self._budget, bound=bound, purpose="design", turn=0) as question:
+            with metered(StudyMeter(study, self._budget, "design", 0)):
                 design = self._advisor.design_space(self._task)
-                question.settle(design.usage, design.origin, design.prompt_version)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
             return self._fall_back(error, trial)
         return Decision(
@@ -161,11 +159,8 @@ class Counsel:
             return self.reader.history(study, _turns.all_trials(study))
 
         try:
-            bound = bound_of(self._advisor, request)
-            with entered(study, self._budget, bound=bound, purpose=purpose, turn=turn) as question:
-                decision = ask(self._advisor, request, tried=tried)
-                question.settle(decision.usage, decision.origin, decision.prompt_version)
-                return decision
+            with metered(StudyMeter(study, self._budget, purpose, turn)):
+                return ask(self._advisor, request, tried=tried)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
             return self._fall_back(error, trial)
 
