@@ -13,6 +13,8 @@ import typer
 from sllmbo import __version__
 from sllmbo.cli.doctor import HELP as DOCTOR_HELP
 from sllmbo.cli.doctor import doctor
+from sllmbo.cli.replay import HELP as REPLAY_HELP
+from sllmbo.cli.replay import replay
 from sllmbo.cli.tune import HELP, tune
 
 app = typer.Typer(
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
 app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)
+app.command(help=REPLAY_HELP, short_help=REPLAY_HELP.partition("\n")[0])(replay)
 
 
 def _show_version(wanted: bool) -> None:

@@ -40,10 +40,11 @@ def slug(name: str) -> str:
 
 def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: int) -> str:
     """Return a readable name that is the same for the same command; a chat model is part of it."""
+    from sllmbo.advisors.choose import REPLAYS
     from sllmbo.tuner.methods import ADVISED
 
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
-    advised = f"-{llm}" if method in ADVISED and llm != "offline" and not llm.startswith("replay:") else ""
+    advised = f"-{llm}" if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS) else ""
     return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}{advised}-seed{seed}")
 
 
@@ -135,6 +136,7 @@ def judging_in_words(dataset: Dataset, folds: int, holdout: float) -> str:
 
 def advisor_in_words(method: str, llm: str, base_url: str | None) -> str:
     """Return who advises, for the header."""
+    from sllmbo.advisors.choose import REPLAYS
     from sllmbo.llm.resolve import without_secrets
     from sllmbo.tuner.methods import ADVISED
 
@@ -142,7 +144,7 @@ def advisor_in_words(method: str, llm: str, base_url: str | None) -> str:
         return f"nobody is asked (method {method})"
     if llm == "offline":
         return "no chat model: documented rules"
-    if llm.startswith("replay:"):
-        return f"no chat model: the advice recorded in {llm.removeprefix('replay:')}"
+    if llm.startswith(REPLAYS):
+        return f"no chat model: the advice recorded in {llm.partition(':')[2]}"
     server = f" at {without_secrets(base_url)}" if base_url else ""
     return f"chat model {llm}{server}; it is told aggregates of the data, never rows"

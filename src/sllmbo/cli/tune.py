@@ -150,7 +150,7 @@ def tune(
             metavar="SPEC",
             envvar="SLLMBO_LLM",
             help="offline (documented rules, no chat model), PROVIDER:NAME (the key comes from the environment), or "
-            "replay:FILE.",
+            "replay:FILE (replay-lenient:FILE answers by turn where a question differs).",
             rich_help_panel=_ADVICE,
         ),
     ] = "offline",
@@ -166,7 +166,7 @@ def tune(
     record: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write all advice down here, for --llm replay:FILE.", rich_help_panel=_ADVICE
+            metavar="FILE", help="Write all advice down here, for `sllmbo replay FILE`.", rich_help_panel=_ADVICE
         ),
     ] = None,
     out: Annotated[
@@ -201,7 +201,7 @@ def tune(
         bool,
         typer.Option("--debug", help="Show tracebacks and what the libraries print.", rich_help_panel=_SHOWN),
     ] = False,
-    show_list: Annotated[  # noqa: ARG001  # its callback does all
+    show_list: Annotated[  # its callback does all
         bool,
         typer.Option(
             "--list",
@@ -213,6 +213,7 @@ def tune(
     ] = False,
 ) -> None:
     """Do what `HELP` says."""
+    options = dict(locals())  # for the recording
     from sllmbo.cli.progress import Progress, listen
     from sllmbo.cli.session import Interrupts, run_session, take_over
 
@@ -225,6 +226,7 @@ def tune(
         import optuna
 
         from sllmbo import tuner
+        from sllmbo.cli.rerun import record_run
         from sllmbo.cli.summary import tell_next_steps, tell_result
         from sllmbo.cli.watch import Watch
         from sllmbo.tuner.data import from_frame, read_table
@@ -249,6 +251,7 @@ def tune(
             notes=dataset.notes,
             storage=url,
         )
+        recording = record_run(advisor, data, options, given_space)
         try:
             result = tuner.tune(
                 estimator,
@@ -269,7 +272,7 @@ def tune(
                 seed=seed,
                 description=description,
                 on_start=watch.on_start,
-                callbacks=(watch.after_trial, interrupts.check),
+                callbacks=(watch.after_trial, *recording, interrupts.check),
             )
         except SllmboError:
             with contextlib.suppress(OSError):  # it is kept where it holds anything
