@@ -18,8 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sllmbo.errors import (
     AuthenticationFailed,
@@ -31,7 +29,8 @@ from sllmbo.errors import (
     ReplyError,
     Unavailable,
 )
-from sllmbo.llm import Answer, Gateway, allow_requests, read_json
+from sllmbo.llm import Answer, Gateway, allow_requests
+from sllmbo.llm.resolve import PROVIDERS, resolve
 from sllmbo.testing import chat_server
 from sllmbo.testing.chat_server import ChatServer
 
@@ -234,6 +233,218 @@ def test_server_without_tools() -> None:
     assert ["tool", "prompted", "prompted"] == [request.reply_mode for request in server.requests]
 
 
+@pytest.mark.parametrize(
+    "rejection",
+    [
+        chat_server.status(422, "extra inputs are not permitted"),
+        chat_server.status(404, "No endpoints found that support tool use"),
+        chat_server.status(500, "tools param requires --jinja flag"),
+        chat_server.text("I would try three."),
+    ],
+)
+def test_a_mode_that_is_rejected_or_ignored(rejection: chat_server.Reply) -> None:
+    """However a server says that it knows no tools, also by ignoring them, words are used, and it is remembered."""
+
+    def reply(request: chat_server.ChatRequest) -> chat_server.Scripted:
+        return rejection if request.reply_mode == "tool" else "Well: {'x': 5,}"
+
+    with ChatServer(reply) as server:
+        gateway = gateway_to(server, retries=0)
+        assert [(5, "prompted")] * 2 == [(answer.value, answer.reply_mode) for answer in (ask(gateway), ask(gateway))]
+    assert ["tool", "prompted", "prompted"] == [request.reply_mode for request in server.requests]
+
+
+def test_one_bad_reply_changes_no_mode() -> None:
+    """A tool call with wrong or malformed arguments is corrected by a tool call."""
+    with ChatServer([{"x": 99}, {"x": 1}, chat_server.tool_call('{"x": '), {"x": 2}]) as server:
+        gateway = gateway_to(server)
+        assert [1, 2] == [ask(gateway).value, ask(gateway).value]
+    assert {"tool"} == {request.reply_mode for request in server.requests}
+
+
+def test_a_mode_that_did_not_help_is_not_remembered() -> None:
+    """A server that rejects whatever it is asked is asked by tool call again."""
+    with ChatServer([chat_server.status(400)]) as server:
+        gateway = gateway_to(server)
+        for _ in range(2):
+            with pytest.raises(Refused):
+                ask(gateway)
+    assert ["tool", "prompted"] * 2 == [request.reply_mode for request in server.requests]
+
+
+@pytest.mark.parametrize("mode", ["tool", "native"])
+def test_a_mode_on_request_is_kept(mode: Any) -> None:
+    """A mode that was named is not left, neither after a rejection nor after prose."""
+    with ChatServer([chat_server.status(400, "no such format"), chat_server.text("no")]) as server:
+        gateway = gateway_to(server, reply_mode=mode)
+        with pytest.raises(Refused):
+            ask(gateway)
+        with pytest.raises(ReplyError):
+            ask(gateway)
+    assert [mode] * 3 == [request.reply_mode for request in server.requests]
+
+
+def test_more_room_for_a_reply_that_was_cut_off() -> None:
+    """A truncated reply is asked for again with twice the tokens, in the same words; it counts as no correction."""
+    with ChatServer([chat_server.truncated({"x": 4}), {"x": 4}]) as server:
+        answer = ask(gateway_to(server, max_tokens=50, repairs=0))
+    assert (4, 0, 2) == (answer.value, answer.repairs, answer.usage.calls)
+    assert [50, 100] == [request.body["max_tokens"] for request in server.requests]
+
+
+def test_more_room_is_given_once() -> None:
+    """A chat model that never comes to an end is asked three times in all, and the error says why."""
+    with ChatServer([chat_server.truncated({"x": 4})]) as server, pytest.raises(ReplyError, match="cut off at 100"):
+        ask(gateway_to(server, max_tokens=50))
+    assert [50, 100, 100] == [request.body["max_tokens"] for request in server.requests]
+    assert "It was cut off" in server.requests[2].text
+
+
+def test_what_is_whole_of_a_reply_that_was_cut_off() -> None:
+    """A truncated reply that holds something usable is used as it is."""
+    reply = chat_server.tool_call('{"x": 3, "why": "becau', truncated=True)
+    listed = chat_server.tool_call('{"candidates": [{"x": 3}, {"x": 4}, {"x": 1', truncated=True)
+    with ChatServer([listed, reply]) as server:
+        gateway = gateway_to(server)
+        schema = {**SCHEMA, "required": ["candidates"]}
+        answer = gateway.ask(instructions="", prompt="", schema=schema, check=lambda reply: reply["candidates"])
+    assert [{"x": 3}, {"x": 4}] == answer.value
+    assert 1 == len(server.requests)
+
+
+def test_a_server_that_takes_no_token_limit() -> None:
+    """A token limit that is rejected, by name or as larger than the context, is left out from then on."""
+
+    def reply(request: chat_server.ChatRequest) -> chat_server.Scripted:
+        if "max_tokens" in request.body:
+            return chat_server.status(400, "This model's maximum context length is 4096 tokens, you requested 9000.")
+        return {"x": 6}
+
+    with ChatServer(reply) as server:
+        gateway = gateway_to(server)
+        assert [6, 6] == [ask(gateway).value, ask(gateway).value]
+    assert [True, False, False] == ["max_tokens" in request.body for request in server.requests]
+    assert {"tool"} == {request.reply_mode for request in server.requests}
+
+
+def chain_reply(replies: dict[str, chat_server.Scripted]) -> Any:
+    return lambda request: replies[request.body["model"]]
+
+
+@pytest.mark.parametrize(
+    ("failure", "n_answered"),
+    [
+        (chat_server.status(500, retry_after=0.01), 0),
+        (chat_server.status(429, retry_after=60), 0),
+        (chat_server.status(401), 0),
+        (chat_server.dropped(), 0),
+        (chat_server.refusal(), 1),
+        ({"x": 99}, 2),
+    ],
+)
+def test_the_next_of_a_chain_is_asked(
+    failure: chat_server.Scripted, n_answered: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When one chat model gives no usable answer, the next one does, says so, and all that was spent is counted."""
+    good = chat_server.tool_call({"x": 3}, chat_model="b-1")
+    with ChatServer(chain_reply({"a": failure, "b": good})) as server:
+        answer = ask(Gateway("openai:a,anthropic:b", base_url=server.base_url, timeout=20))
+    assert (3, "anthropic:b", "b-1") == (answer.value, answer.llm, answer.chat_model)
+    assert "/v1/messages" == server.requests[-1].path
+    assert "'openai:a'" in caplog.text
+    assert n_answered + 1 == answer.usage.calls
+
+
+def test_the_deadline_covers_the_chain() -> None:
+    """A silent chat model leaves half of the time to the next one, and is asked last for a while."""
+    replies = {"a": chat_server.silence(), "b": {"x": 3}}
+    with ChatServer(chain_reply(replies)) as server:
+        gateway = Gateway(["openai:a", "openai:b"], base_url=server.base_url, timeout=2)
+        start = time.monotonic()
+        assert ["openai:b"] * 2 == [ask(gateway).llm, ask(gateway).llm]
+        assert 0.9 < time.monotonic() - start < 2
+    assert ["a", "b", "b"] == [request.body["model"] for request in server.requests]
+
+
+def test_all_of_a_chain_fail() -> None:
+    """The error names every chat model with its reason, and is of the last one's kind."""
+    replies = {"a": chat_server.status(401), "b": {"x": 99}}
+    words = r"None.*'openai:a'.*refused the key.*'openai:b'.*x must be"
+    with ChatServer(chain_reply(replies)) as server, pytest.raises(ReplyError, match=words) as caught:
+        ask(Gateway("openai:a, openai:b", base_url=server.base_url, timeout=20))
+    assert 2 == caught.value.usage.calls
+
+
+def test_a_mistake_anywhere_in_a_chain_shows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed name, an unknown provider and a missing key are found for every chat model of a chain."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    for bad in ("openai:a,", "openai:a,b", ["openai:a", None], []):
+        with pytest.raises(ConfigError, match="provider:name"):
+            Gateway(bad)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY"):
+        Gateway("ollama:a,anthropic:b").check_config()
+
+
+def test_usage_with_a_price_that_was_stated() -> None:
+    """Cached tokens are counted apart, and a stated price is used where the table has none."""
+    reply = chat_server.tool_call({"x": 1}, input_tokens=1000, cached_tokens=600)
+    with ChatServer([reply]) as server:
+        usage = ask(gateway_to(server, price=(2.0, 10.0))).usage
+    assert (1000, 600, 2) == (usage.input_tokens, usage.cached_tokens, usage.output_tokens)
+    assert pytest.approx(1000 * 2e-6 + 2 * 10e-6) == usage.cost_usd
+
+
+@pytest.mark.parametrize("repairs", [0, 1, 3])
+def test_no_question_costs_more_than_its_bound(repairs: int) -> None:
+    """However badly a chat model answers, calls, tokens and price stay within what was said before."""
+    long = chat_server.text("é" * 40_000, input_tokens=0, truncated=True)
+    with ChatServer([long]) as server:
+        gateway = gateway_to(server, repairs=repairs, max_tokens=10_000, price=(1.0, 2.0))
+        words = {"instructions": "Be brief.", "prompt": "Which x?" * 500, "schema": SCHEMA}
+        bound = gateway.bound(**words)
+        assert 0 == len(server.requests)
+        with pytest.raises(ReplyError) as caught:
+            gateway.ask(**words, check=check_x)
+    spent, sent = caught.value.usage, sum(len(request.text.encode()) for request in server.requests)
+    assert spent.calls == bound.calls == repairs + 2
+    assert spent.output_tokens <= bound.output_tokens
+    assert sent / 3 <= bound.input_tokens
+    assert (spent.cost_usd or 0) <= (bound.cost_usd or 0)
+    assert 20.0 == bound.seconds
+
+
+def test_the_bound_of_known_and_unknown_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices come from the table for hosted chat models; one of a chain without a price makes it unknown."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-none")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def bound(llm: str) -> float | None:
+        return Gateway(llm).bound(instructions="Be brief.", prompt="Which x?", schema=SCHEMA).cost_usd
+
+    one, other = bound("openai:gpt-5-mini"), bound("anthropic:claude-haiku-4-5")
+    assert one is not None
+    assert other is not None
+    assert pytest.approx(one + other) == bound("openai:gpt-5-mini,anthropic:claude-haiku-4-5")
+    assert bound("openai:gpt-5-mini,ollama:qwen3") is None
+
+
+def test_many_event_loops() -> None:
+    """One gateway serves loops that come and go, one after the other and in several threads at once."""
+
+    async def question() -> int:
+        return ask(gateway).value
+
+    async def several() -> list[int]:
+        return await asyncio.gather(*(asyncio.to_thread(lambda: ask(gateway).value) for _ in range(4)))
+
+    with ChatServer([{"x": 8}]) as server, ThreadPoolExecutor(4) as pool:
+        gateway = gateway_to(server)
+        assert [8] * 3 == [asyncio.run(question()) for _ in range(3)]
+        assert [8] * 8 == list(pool.map(lambda _: asyncio.run(question()), range(8)))
+        assert [8] * 4 == asyncio.run(several())
+
+
 def test_threads() -> None:
     """Eight threads share one gateway without an error."""
     with ChatServer() as server, ThreadPoolExecutor(8) as pool:
@@ -271,6 +482,15 @@ def test_pickle() -> None:
         copy = pickle.loads(data)
         assert ask(copy).chat_model == "scripted-1"
     assert repr(gateway) == repr(copy)
+
+
+def test_no_key_of_any_provider_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the environment is cut from whatever a server says, whatever it looks like."""
+    monkeypatch.setenv("MISTRAL_API_KEY", "Zq81plain")
+    refusing = ChatServer([chat_server.status(401, "Zq81plain is wrong")])
+    with refusing as server, pytest.raises(AuthenticationFailed, match="<key> is wrong"):
+        ask(Gateway("mistral:tiny", base_url=server.base_url))
+    assert "Bearer Zq81plain" == server.requests[0].headers["authorization"]
 
 
 def test_key_is_sent_but_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,17 +550,63 @@ def test_unknown_provider() -> None:
         Gateway("opnai:gpt-5-mini").check_config()
 
 
-def test_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("spec", "variable"),
+    [
+        ("openai:gpt-5-mini", "OPENAI_API_KEY"),
+        ("anthropic:claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+        ("google:gemini-2.5-flash", "GOOGLE_API_KEY"),
+        ("azure:my-deployment", "AZURE_OPENAI_ENDPOINT, OPENAI_API_VERSION, AZURE_OPENAI_API_KEY"),
+        ("openrouter:qwen/qwen3-32b", "OPENROUTER_API_KEY"),
+    ],
+)
+def test_missing_key(spec: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing key is a configuration error that names the environment variable."""
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for provider in PROVIDERS.values():
+        for name in (*provider.keys, *provider.settings, "OPENAI_BASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match=variable):
+        Gateway(spec).check_config()
+
+
+def test_openai_by_its_two_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's own server is asked by the responses API, any other one that is named by chat completions."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
-        Gateway("openai:gpt-5-mini").check_config()
+    assert "OpenAIResponsesModel" == type(resolve("openai:gpt-5-mini")).__name__
+    with ChatServer([{"x": 2}]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert 2 == ask(Gateway("openai:tiny")).value
+        monkeypatch.setenv("OLLAMA_BASE_URL", server.base_url)
+        assert 2 == ask(Gateway("ollama:qwen3")).value
+    assert {"/v1/chat/completions"} == {request.path for request in server.requests}
+
+
+@pytest.mark.parametrize(
+    "argument", [{"reply_mode": "json"}, {"max_tokens": 0}, {"price": (1.0,)}, {"price": (-1.0, 2.0)}]
+)
+def test_malformed_arguments(argument: dict[str, Any]) -> None:
+    """Other arguments are checked too, and quoted."""
+    with pytest.raises(ConfigError, match=next(iter(argument))):
+        Gateway("openai:tiny", **argument)
+
+
+def test_a_mode_that_the_chat_model_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply mode that a hosted chat model is known not to have is a configuration error."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-none")
+    with pytest.raises(ConfigError, match=r"'native'; use 'auto' or 'tool' or 'prompted'"):
+        Gateway("anthropic:claude-3-haiku-20240307", reply_mode="native").check_config()
 
 
 @pytest.mark.parametrize(
     ("spec", "module", "package"),
-    [("anthropic:claude-haiku-4-5", "anthropic", "sllmbo[anthropic]"), ("cohere:command-r", "cohere", "slim[cohere]")],
+    [
+        ("anthropic:claude-haiku-4-5", "anthropic", "sllmbo[anthropic]"),
+        ("bedrock:amazon.nova-lite-v1:0", "boto3", "sllmbo[bedrock]"),
+        ("mistral:mistral-small-latest", "mistralai", "sllmbo[mistral]"),
+        ("groq:llama-3.3-70b-versatile", "groq", "sllmbo[groq]"),
+        ("cohere:command-r", "cohere", "slim[cohere]"),
+    ],
 )
 def test_missing_extra(spec: str, module: str, package: str) -> None:
     """A provider whose client is not installed names what to install."""
@@ -364,21 +630,3 @@ def test_import_is_light() -> None:
     """Importing the gateway and the advisor loads no pydantic_ai."""
     code = "import sys, sllmbo.llm, sllmbo.advisors.llm, sllmbo.prompts; sys.exit('pydantic_ai' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
-
-
-def test_read_json_prefers_the_largest() -> None:
-    """Of several objects the largest is read, and of a cut-off list the objects that are whole."""
-    assert {"a": {"b": 1}} == read_json('{} {"x": 1} {"a": {"b": 1}}')
-    assert {"params": {"x": 1}} == read_json('{"candidates": [{"params": {"x": 1}}, {"par')
-    assert [{"x": 1}, {"x": 2}] == read_json('[{"x": 1}, {"x": 2}]')
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.one_of(st.text(), st.text(alphabet='{}[]":,x1 \n\\'), st.integers(1, 5000).map(lambda n: '{"a":[' * n)))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Any text gives JSON or a `ReplyError`, never another exception."""
-    try:
-        value = read_json(text)
-    except ReplyError:
-        return
-    assert isinstance(value, (dict, list))
