@@ -15,16 +15,16 @@ from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import AdviceRequest, Advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import ConfigError, MissingExtra, ReplayMismatch, ReplyError
+from sllmbo.errors import BudgetExceeded, ConfigError, MissingExtra, ReplayMismatch, ReplyError
 from sllmbo.history import History
 from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
-from sllmbo.samplers._failure import fall_back
+from sllmbo.samplers._failure import fall_back, warn_of
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._reader import Reader, memo_of
-from sllmbo.samplers._record import BATCH, Decision, batch_of
+from sllmbo.samplers._record import BATCH, FALLBACK, Decision, batch_of
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 
@@ -85,7 +85,7 @@ class Counsel:
             with metered(StudyMeter(study, self._budget, "design", 0)):
                 design = self._advisor.design_space(self._task)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
-            return self._fall_back(error, trial)
+            return self._fall_back(error, trial, ())
         return Decision(
             source="default",
             params=design.space.default_params() or {},
@@ -162,10 +162,12 @@ class Counsel:
             with metered(StudyMeter(study, self._budget, purpose, turn)):
                 return ask(self._advisor, request, tried=tried)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
-            return self._fall_back(error, trial)
+            return self._fall_back(error, trial, trials)
 
-    def _fall_back(self, error: Exception, trial: FrozenTrial) -> Decision:
+    def _fall_back(self, error: Exception, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Decision:
         if self._on_failure == "raise" or isinstance(error, _LOUD):
             raise error
-        partner = self._partner
-        return fall_back(error, trial, advisor=self._advisor, partner=partner.name, sampler=partner.sampler)
+        kinds = {t.user_attrs.get(FALLBACK, {}).get("kind") for t in trials}
+        if not isinstance(error, BudgetExceeded) or type(error).__name__ not in kinds:  # a spent budget is told once
+            warn_of(error, trial, advisor=self._advisor, sampler=self._partner.sampler)
+        return fall_back(error, partner=self._partner.name)

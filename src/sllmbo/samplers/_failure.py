@@ -19,22 +19,27 @@ _logger = logging.getLogger("sllmbo")
 _REASON_LENGTH = 500
 
 
-def fall_back(
-    error: Exception, trial: FrozenTrial, *, advisor: Advisor | None, partner: str, sampler: BaseSampler
-) -> Decision:
-    """Return the decision that the partner serves the whole trial because *advisor* failed with *error*; warn."""
-    reason = (str(error) or repr(error))[:_REASON_LENGTH]
+def warn_of(error: Exception, trial: FrozenTrial, *, advisor: Advisor | None, sampler: BaseSampler) -> None:
+    """Warn that *advisor* failed with *error*: in which trial, why, who serves instead, and what can be done."""
     _logger.warning(
         "Trial %d: %s gave no usable advice (%s: %s), so %s serves the whole trial. Pass on_failure='raise' to stop "
         "instead, or raise the level of the logger 'sllmbo' to silence this.",
         trial.number,
         type(advisor).__name__,
         type(error).__name__,
-        reason,
+        _reason(error),
         type(sampler).__name__,
     )
+
+
+def fall_back(error: Exception, *, partner: str) -> Decision:
+    """Return the decision that the partner serves the whole trial because the advisor failed with *error*."""
     usage = error.usage if isinstance(error, AdviceError) else None
-    return Decision(source=partner, usage=usage, fallback={"kind": type(error).__name__, "reason": reason})
+    return Decision(source=partner, usage=usage, fallback={"kind": type(error).__name__, "reason": _reason(error)})
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or repr(error))[:_REASON_LENGTH]
 
 
 def describe_error(error: BaseException) -> str:

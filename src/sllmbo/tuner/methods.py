@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from sllmbo._optional import require
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.knowledge import find_estimator
+from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.samplers import AdvisedSampler, Bernoulli, MixingPolicy
 from sllmbo.samplers._record import Decision
@@ -34,6 +35,7 @@ def make_sampler(
     init: Init = "llm",
     mixing: MixingPolicy | None = None,
     seed: int | None = None,
+    budget: Budget | None = None,
 ) -> AdvisedSampler:
     """
     Return the sampler of *method*.
@@ -59,6 +61,7 @@ def make_sampler(
         mixing=Bernoulli(1.0) if method == "llm" else mixing or Bernoulli(0.5),
         init=init,
         seed=seed,
+        budget=budget,
     )
 
 

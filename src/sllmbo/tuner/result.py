@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sllmbo.errors import TaskError
 from sllmbo.history import Direction
 from sllmbo.samplers import study_history
+from sllmbo.samplers._ledger import spent
 from sllmbo.samplers._record import (
     DETAILS,
     FAILURE,
@@ -197,10 +198,11 @@ def count_sources(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def total_usage(study: Study) -> Usage:
-    """Return what all questions of *study* have cost, those of abandoned trials and of the space's design included."""
-    spent = [trial.user_attrs.get(USAGE) for trial in all_trials(study)]
-    spent.append(study.user_attrs.get("sllmbo:space", {}).get("usage"))
-    return sum((Usage.from_json(usage) for usage in spent if usage), Usage())
+    """Return what the advice of *study* has cost, that of abandoned trials and of the space's design included."""
+    on_trials = [trial.user_attrs.get(USAGE) for trial in all_trials(study)]
+    told = sum((Usage.from_json(usage) for usage in on_trials if usage), Usage())
+    entered = spent(study)
+    return entered if entered.calls >= told.calls else told  # advisors of others enter nothing into the ledger
 
 
 def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:

@@ -18,9 +18,12 @@ from optuna.storages._heartbeat import BaseHeartbeatThread, get_heartbeat_thread
 from optuna.trial import Trial, TrialState
 
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
-from sllmbo.errors import AdviceError, ConfigError, ProviderError, ReplyError, StudyError
+from sllmbo.budget import Budget
+from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, ReplyError, StudyError
+from sllmbo.llm.meter import metered
 from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._failure import describe_error
+from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon
 from sllmbo.samplers.advised import Init
@@ -53,6 +56,7 @@ class Tuner:
         pruner: Stops unpromising trials; none by default.
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
+        budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -85,10 +89,12 @@ class Tuner:
         pruner: BasePruner | None = None,
         seed: int | None = None,
         derive: Callable[[], SearchSpace] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         check_method(method)
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
         self.advisor = choose_advisor(llm, base_url=base_url) if method in ADVISED else None
+        self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
         self.space = self._settle_space(space, derive)
         self.study.sampler = make_sampler(
@@ -99,6 +105,7 @@ class Tuner:
             init=init,
             mixing=mixing,
             seed=seed,
+            budget=budget,
         )
 
     def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:
@@ -126,12 +133,13 @@ class Tuner:
         if self.advisor is None:
             return self._documented_space(derive)
         try:
-            return self.advisor.design_space(self.task)
+            with metered(StudyMeter(self.study, self.budget, "design", None)):
+                return self.advisor.design_space(self.task)
         except ProviderError:
             raise
         except AdviceError as error:
             design = replace(self._documented_space(derive), usage=error.usage)
-            if isinstance(error, ReplyError):
+            if isinstance(error, (ReplyError, BudgetExceeded)):
                 _logger.warning(
                     "%s designed no usable search space (%s), so the documented space of %s is used; pass space= to "
                     "use your own, or raise the level of the logger 'sllmbo' to silence this.",

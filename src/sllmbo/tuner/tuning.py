@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import optuna
@@ -55,6 +56,7 @@ def tune(
     space: SearchSpace | None = None,
     n_trials: int | None = 50,
     timeout: float | None = None,
+    budget: Budget | None = None,
     patience: int | None = None,
     method: str = "llm-tpe",
     llm: str | Advisor | None = None,
@@ -94,6 +96,8 @@ def tune(
         space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
         n_trials: Trials of the study in all; those of a study that is gone on with count.
         timeout: Seconds after which no further trial is begun.
+        budget: What questions to the chat model may cost over the whole study: calls, tokens, US dollars. Once it is
+            spent, the study goes on without advice.
         patience: Trials without improvement after which to stop.
         method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE" or an `Advisor`; None reads
@@ -129,7 +133,7 @@ def tune(
         True
     """
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
-    budget = Budget(trials=n_trials, seconds=timeout)
+    budget = replace(budget or Budget(), trials=n_trials, seconds=timeout)
     if not 0 <= holdout_share < 1:
         raise TaskError(f"The hold-out share {holdout_share!r} must lie between 0 and 1; 0 sets nothing aside.")
     spec = resolve_estimator(estimator, dataset.kind)
@@ -161,6 +165,7 @@ def tune(
         pruner=pruner,
         seed=seed,
         derive=lambda: derive_space(spec),
+        budget=budget,
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
