@@ -53,7 +53,7 @@ def test_suggest() -> None:
         first, second = advisor_on(server).suggest(request())
     assert {"C": 5.0, "kernel": "rbf"} == first.params
     assert {"C": 7.0, "kernel": "poly"} == second.params
-    assert ("llm", "tiny-0815", "suggest/2") == (first.source, first.origin, first.prompt_version)
+    assert ("llm", "tiny-0815", "suggest/3") == (first.source, first.origin, first.prompt_version)
     assert "exploit: larger C helped (#0)" == first.rationale
     assert 1 == first.usage.calls
     assert Usage() == second.usage
@@ -113,7 +113,7 @@ def test_design_space() -> None:
     with ChatServer([{"rationale": "wide", "parameters": parameters}]) as server:
         design = advisor_on(server).design_space(task)
     assert SearchSpace({"C": Float(0.1, 50, log=True, default=1.0), "degree": Int(2, 6, default=3)}) == design.space
-    assert ("llm", "scripted-1", "design_space/2") == (design.source, design.origin, design.prompt_version)
+    assert ("llm", "scripted-1", "design_space/3") == (design.source, design.origin, design.prompt_version)
     assert "magic" in design.rationale
     assert 1 == design.usage.calls
     assert "C=1, degree=3, tol=0.001" in server.requests[0].text

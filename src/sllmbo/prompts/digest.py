@@ -22,10 +22,9 @@ _ENOUGH_TO_STAGNATE = 8
 _N_KINDS = 3
 _N_NUMBERS = 4
 _MAX_REASON = 80
-_MAX_PARAMS = 40
 
 
-def digest(space: SearchSpace, history: History, *, n_trials: int | None = None, limit: int = 3_000) -> str:
+def digest(space: SearchSpace, history: History, *, n_trials: int | None = None, limit: int = 750) -> str:
     """
     Return the state of a study in words.
 
@@ -33,13 +32,13 @@ def digest(space: SearchSpace, history: History, *, n_trials: int | None = None,
         space: The present search space; trials may know other parameters.
         history: All trials.
         n_trials: How many trials the study has in all, if known.
-        limit: Characters to keep within; the table of trials has as many rows as that leaves it.
+        limit: Tokens to keep within; the table of trials has as many rows as that leaves it.
     """
     if not history:
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
     state, told = _state(study, n_trials), [_unsuccessful(study), regions(study)]
-    table = trial_table(study, limit - sum(len(part) + 2 for part in (state, *told)))
+    table = trial_table(study, limit - sum(words.tokens(part) + 1 for part in (state, *told)))
     return "\n\n".join(part for part in (state, table, *told) if part)
 
 
@@ -58,13 +57,8 @@ def _state(study: Standing, n_trials: int | None) -> str:
     lines = ["STATE", f"Trials so far: {counted}{left}{since}."]
     if study.ranked:
         best = study.ranked[0]
-        shown = [
-            f"{words.name(name)} {words.value(best.params[name], 5)}" for name in study.space if name in best.params
-        ]
         by = f" (by {author(best)})" if best.source else ""
-        lines.append(
-            f"Best: #{best.number}{by} {study.value(best.value or 0.0)} with {words.some(shown, _MAX_PARAMS)}."
-        )
+        lines.append(f"Best: #{best.number}{by} {study.value(best.value or 0.0)}, the first row below.")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ class Memory(Protocol):
         ...
 
     def state(self, space: SearchSpace, history: History, *, n_trials: int | None, limit: int) -> str:
-        """Return the state of the study in words, within about *limit* characters."""
+        """Return the state of the study in words, within about *limit* tokens."""
         ...
 
 
@@ -79,7 +79,7 @@ class SummaryMemory:
         parts.append(_counted(history, n_trials))
         if since:
             recent = standing(space, History(history.direction, tuple(since)))
-            parts.append(trial_table(recent, limit - sum(len(part) + 2 for part in parts)))
+            parts.append(trial_table(recent, limit - sum(words.tokens(part) + 1 for part in parts)))
         return "\n\n".join(parts)
 
 
@@ -104,7 +104,9 @@ class ChatMemory:
                 turns.append(("assistant", json.dumps(said, default=str)))
             value = study.value(o.value) if o.value is not None else (o.reason or o.state)
             result = f"Trial {o.number}: {words.quoted(value, 120) if o.value is None else value}"
-            turns.append(("user", result if o.source == "llm" else f"{result} with {_params(o)}, by {o.source}"))
+            turns.append(
+                ("user", result if o.source == "llm" else f"{result} with {_params(o)}, by {words.name(o.source)}")
+            )
         return _within(_joined(turns), self.max_characters)
 
     def state(self, space: SearchSpace, history: History, *, n_trials: int | None, limit: int) -> str:  # noqa: ARG002

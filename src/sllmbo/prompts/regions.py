@@ -31,10 +31,10 @@ def regions(study: Standing) -> str:
     if not study.ranked:
         return ""
     good: Sequence[Observation] = ()
-    head = "PARAMETERS (a category with its best value and number of trials"
+    head = "PARAMETERS (categories: best value and number of trials"
     if len(study.ranked) >= _ENOUGH_FOR_QUARTILES:
         good = study.ranked[: math.ceil(len(study.ranked) / 4)]
-        head += f"; a number with the quartiles of the better {len(good)} trials"
+        head += f"; numbers: quartiles of the better {len(good)} trials"
     if len(study.ranked) >= _ENOUGH_FOR_TREND:
         head += "; trend: rank correlation, + where larger is better"
     lines = [f"{words.name(name)}: {told}" for name in study.space if (told := _parameter(study, name, good))]

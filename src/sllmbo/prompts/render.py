@@ -18,10 +18,10 @@ from sllmbo.task import DataFacts, Task
 
 DIGEST = DigestMemory()
 
-_MAX_CHARACTERS = 6_000  # of a question: about 1,500 tokens
+_MAX_TOKENS = 1_450  # of a question as `words.tokens` counts, so that it is within 1,500 by a real vocabulary
 _LAST_TRIALS = 3
 """With so few trials left, nothing is learned any more that could still be used."""
-_MAX_DESCRIPTION = 500
+_MAX_DESCRIPTION = 400
 _SHORT_NOTE = 40
 _LONG_NOTE = 80
 _MAX_CHOICES = 12
@@ -68,7 +68,7 @@ def render_suggestions(
     system = template.fill("system")
     request = _request(template, history, n_trials=task.n_trials, n=n, purpose=purpose)
     known = {"task": task_card(task), "space": space_table(space, _SHORT_NOTE), "request": request}
-    room = _MAX_CHARACTERS - len(system) - len(template.fill("prompt", state="", **known))
+    room = _MAX_TOKENS - words.tokens(system) - words.tokens(template.fill("prompt", state="", **known))
     state = memory.state(space, history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
     return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
@@ -77,7 +77,7 @@ def render_suggestions(
 def render_condense(task: Task, space: SearchSpace, history: History, memory: SummaryMemory) -> Prompt:
     """Ask for notes that stand in for the trials from now on; *memory* says which were condensed before."""
     template = load_template("condense")
-    state = memory.state(space, history, n_trials=task.n_trials, limit=_MAX_CHARACTERS)
+    state = memory.state(space, history, n_trials=task.n_trials, limit=_MAX_TOKENS)
     text = template.fill("prompt", task=task_card(task), space=space_table(space, _SHORT_NOTE), state=state)
     return Prompt(template.version, template.fill("system"), text)
 
@@ -155,6 +155,9 @@ def _configurations(n: int) -> str:
 
 
 def _facts(data: DataFacts) -> str:
+    ordered = ["rows ordered in time and validated in that order"] if data.ordered else []
+    if not data.n_rows:  # no more may be told
+        return ", ".join([data.kind, *ordered])
     levels = f" with up to {data.max_cardinality} levels" if data.max_cardinality else ""
     facts = [
         data.kind,
@@ -166,9 +169,7 @@ def _facts(data: DataFacts) -> str:
         facts.append(f"{data.n_classes} classes, the rarest {data.minority_share:.2g} of the rows")
     else:
         facts.append(f"target skewness {data.target_skew:.2g}")
-    if data.ordered:
-        facts.append("rows ordered in time and validated in that order")
-    return ", ".join(facts)
+    return ", ".join([*facts, *ordered])
 
 
 def _estimator_section(task: Task, reference: SearchSpace | None) -> str:

@@ -11,9 +11,9 @@ from sllmbo.history import Observation
 from sllmbo.prompts import words
 from sllmbo.prompts.standing import Standing, digits_of
 
-_MIN_ROWS = 6
+_MIN_ROWS = 4
 _MAX_ROWS = 40
-_N_RUNNING = 3
+_N_RUNNING = 2
 _N_BEST = 5
 _N_LATEST = 3
 _N_FAILED = 2
@@ -21,8 +21,8 @@ _NAMES = {"llm": "you"}
 _DETAILS = {"std": 2, "train_value": 4}
 """Which further measurements have a column, and with how many digits."""
 _STD = (
-    "std is the spread over folds, mostly common to all trials (folds differ in difficulty), so no error bar between "
-    "them; still, do not over-read differences as small as those between near-equal configurations."
+    "std is the spread over folds, mostly common to all trials, so no error bar between them; still, do not over-read "
+    "small differences."
 )
 
 
@@ -32,7 +32,7 @@ def trial_table(study: Standing, limit: int) -> str:
 
     Args:
         study: The study; it has at least one trial.
-        limit: Characters that the table should not exceed. The most important few have their rows anyway.
+        limit: Tokens that the table should not exceed. The most important few have their rows anyway.
     """
     details = [key for key in _DETAILS if any(key in o.details for o in study.ranked)]
     authors = any(o.source for o in study.history)
@@ -42,13 +42,14 @@ def trial_table(study: Standing, limit: int) -> str:
     ranks = {id(o): str(rank) for rank, o in enumerate(study.ranked, start=1)}
     ordered = [*study.ranked, *(o for o in study.history if id(o) not in ranks)]
     rows = {id(o): _row(study, o, ranks.get(id(o), "-"), details, authors=authors) for o in ordered}
-    room = limit - sum(len(line) + 1 for line in head)
-    if len(rows) <= _MAX_ROWS and sum(len(row) + 1 for row in rows.values()) <= room:
+    size = {key: words.tokens(row) + 1 for key, row in rows.items()}
+    room = limit - sum(words.tokens(line) + 1 for line in head)
+    if len(rows) <= _MAX_ROWS and sum(size.values()) <= room:
         return "\n".join([*head, *rows.values()])
     shown: set[int] = set()
-    room -= len(_left_out(study, len(rows)))
+    room -= words.tokens(_left_out(study, len(rows)))
     for key in dict.fromkeys(map(id, _by_importance(study, ordered))):
-        room -= len(rows[key]) + 1
+        room -= size[key]
         if len(shown) == _MAX_ROWS or (room < 0 and len(shown) >= _MIN_ROWS):
             break
         shown.add(key)
@@ -64,7 +65,7 @@ def author(o: Observation) -> str:
 def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[Observation]:
     """Yield every trial, some more than once, those first that must not be missing."""
     ranked, latest = study.ranked, study.history.observations[::-1]
-    yield from ranked[:2]
+    yield from ranked[:3]
     yield from [o for o in latest if o.state == "running"][:_N_RUNNING]
     yield from ranked[:_N_BEST]
     yield from [o for o in latest if o.state == "complete"][:_N_LATEST]

@@ -61,7 +61,7 @@ def tunable(params: Mapping[str, Any], data: DataFacts | None) -> dict[str, Any]
     idle = set(_NEVER)
     if data is not None and data.kind == "regression":
         idle |= _OF_CLASSES
-    no_categories = data is not None and not data.n_categorical
+    no_categories = data is not None and data.n_rows > 0 and not data.n_categorical
     return {
         name: value
         for name, value in params.items()
