@@ -2,15 +2,20 @@
 A study that was recorded is repeated by its recording, trial for trial, and by nothing else.
 """
 
+import json
+import random
+
 import numpy as np
 import optuna
 import pytest
 
 import sllmbo
-from sllmbo.advisors.replay import RecordingAdvisor, ReplayAdvisor
+from sllmbo.advisors.llm import LLMAdvisor
+from sllmbo.advisors.replay import ELSEWHERE, RecordingAdvisor, ReplayAdvisor, read_recording
 from sllmbo.advisors.rules import RuleAdvisor
+from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, ReplayMismatch
-from sllmbo.testing import ScriptedAdvisor
+from sllmbo.testing import ScriptedAdvisor, chat_server
 
 SPACE = sllmbo.SearchSpace(
     {
@@ -29,10 +34,10 @@ def objective(trial):
     return (x - 3) ** 2 * (2 if steep else 1) + k
 
 
-def run(advisor, *, seed=5, n_trials=20):
-    sampler = sllmbo.LLMTPESampler(llm=advisor, task="a bowl", space=SPACE, seed=seed)
-    study = optuna.create_study(sampler=sampler)
-    study.optimize(objective, n_trials=n_trials, catch=ValueError)
+def run(advisor, *, seed=5, n_trials=20, storage=None, n_jobs=1, sampler=sllmbo.LLMTPESampler, **options):
+    sampler = sampler(llm=advisor, task="a bowl", space=SPACE, seed=seed, **options)
+    study = optuna.create_study(sampler=sampler, storage=storage)
+    study.optimize(objective, n_trials=n_trials, catch=ValueError, n_jobs=n_jobs)
     return study
 
 
@@ -61,3 +66,126 @@ def test_a_replay_that_differs_ends_the_study(tmp_path):
     run(RecordingAdvisor(RuleAdvisor(), tmp_path / "recording.jsonl"))
     with pytest.raises(ReplayMismatch, match="seed is 6, recorded was 5"):
         run(ReplayAdvisor(tmp_path / "recording.jsonl"), seed=6)
+
+
+METHODS = {
+    **{f"llm-tpe {init}": {"init": init} for init in ("llm", "random", "default")},
+    "llm": {"sampler": sllmbo.LLMSampler},
+}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storages(request, tmp_path):
+    """Two empty storages of one kind: one to record in, one to replay in."""
+    return [None if request.param == "memory" else f"sqlite:///{tmp_path / name}.db" for name in ("then", "now")]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A chat server that answers every fourth question so that it must be corrected."""
+
+    def reply(request):
+        n = len(served.requests)
+        return {"suggestions": "none"} if n % 4 == 0 else chat_server.answer_from_schema(request, random.Random(n))
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none-of-your-business")
+    with chat_server.ChatServer(reply) as served:
+        yield served
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_repeated_by_its_recording_of_the_rules(tmp_path, storages, method):
+    """Recorded rules give the same trials with the same provenance in every method, over either storage."""
+    recorded = run(RecordingAdvisor(RuleAdvisor(), tmp_path / "r"), storage=storages[0], n_trials=15, **METHODS[method])
+    replayed = run(ReplayAdvisor(tmp_path / "r"), storage=storages[1], n_trials=15, **METHODS[method])
+    assert told(recorded) == told(replayed)
+
+
+@pytest.mark.parametrize(
+    ("method", "memory"), [*((method, "digest") for method in METHODS), ("llm", "summary"), ("llm", "chat")]
+)
+def test_every_method_and_memory_is_repeated_by_its_recording_of_a_chat_model(
+    tmp_path, storages, server, method, memory
+):
+    """What a chat model said is repeated when it is gone, in every method and memory, over either storage."""
+    advisor = LLMAdvisor("openai:any", base_url=server.base_url, memory=memory)
+    recorded = run(RecordingAdvisor(advisor, tmp_path / "r"), storage=storages[0], n_trials=15, **METHODS[method])
+    asked = len(server.requests)
+    replayed = run(ReplayAdvisor(tmp_path / "r"), storage=storages[1], n_trials=15, **METHODS[method])
+    assert told(recorded) == told(replayed)
+    assert "llm" in {trial.user_attrs["sllmbo:source"] for trial in replayed.trials}
+    assert asked == len(server.requests)
+
+
+@pytest.mark.parametrize("fault", ["prose", "wrong schema", "refusal", "html"])
+def test_failures_of_a_chat_model_are_repeated_too(tmp_path, server, fault):
+    """A study whose chat model answers nothing usable is repeated with the same fallbacks for the same reasons."""
+    server.fault = fault
+    advisor = LLMAdvisor("openai:any", base_url=server.base_url, timeout=5)
+    recorded = run(RecordingAdvisor(advisor, tmp_path / "r"), n_trials=12)
+    replayed = run(ReplayAdvisor(tmp_path / "r"), n_trials=12)
+    assert [trial.user_attrs for trial in recorded.trials] == [trial.user_attrs for trial in replayed.trials]
+    assert any("sllmbo:fallback" in trial.user_attrs for trial in replayed.trials)
+
+
+def test_a_budget_refuses_the_same_questions_again(tmp_path, server):
+    """Where a budget was spent, the replay has the same trials without one, as the refusals are recorded."""
+    advisor = RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r")
+    recorded = run(advisor, budget=Budget(calls=4))
+    replayed = run(ReplayAdvisor(tmp_path / "r"), budget=Budget(calls=4))
+    assert told(recorded) == told(replayed)
+    assert "BudgetExceeded" in {trial.user_attrs.get("sllmbo:fallback", {}).get("kind") for trial in recorded.trials}
+
+
+def test_a_recording_of_a_chat_model_has_its_words_and_costs_but_no_key(tmp_path, server):
+    """Each answered question keeps the replies as they came, prompt version and usage; the key is nowhere."""
+    run(RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r"))
+    questions = read_recording(tmp_path / "r").questions
+    answered = [question for question in questions if question.advice]
+    assert answered
+    for question in answered:
+        reply = json.loads(question.advice[0].raw.splitlines()[-1])
+        assert [dict(advice.params) for advice in question.advice] == [
+            entry["params"] for entry in reply["candidates"]
+        ][: len(question.advice)]
+        assert question.usage.calls >= 1
+        assert question.usage.input_tokens > 0
+        assert question.advice[0].prompt_version
+    assert "none-of-your-business" not in (tmp_path / "r").read_text()
+
+
+def advice_by_turn(study):
+    """What the advisor served, by turn."""
+    return {
+        trial.system_attrs["sllmbo:turn"]["turn"]: trial.user_attrs["sllmbo:params"]
+        for trial in study.trials
+        if trial.user_attrs["sllmbo:source"] == "scripted"
+    }
+
+
+def by_turn(request):
+    """Points that depend on the turn alone, whatever the history; enough for the turns of an opening."""
+    first = request.turn
+    wanted = range(first, first + request.n) if request.purpose == "opening" else [first]
+    return [request.space.sample(np.random.default_rng(turn)) for turn in wanted]
+
+
+def test_threads_are_recorded_and_replayed_leniently_by_turn(tmp_path):
+    """Four threads ask in any order; the lenient replay by four threads gives each turn its advice, and says so."""
+    recorded = run(RecordingAdvisor(ScriptedAdvisor(by_turn), tmp_path / "r"), n_trials=40, n_jobs=4)
+    replayed = run(ReplayAdvisor(tmp_path / "r", lenient=True), n_trials=40, n_jobs=4)
+    assert advice_by_turn(recorded) == advice_by_turn(replayed)
+    assert len(advice_by_turn(replayed)) > 10
+    origins = {trial.user_attrs.get("sllmbo:origin") for trial in replayed.trials} - {None}
+    assert origins <= {"scripted", f"scripted{ELSEWHERE}"}
+
+
+def test_a_lenient_replay_serves_another_seed_and_marks_it(tmp_path):
+    """With another seed the same turns get their advice, marked; turns that were never recorded fall back."""
+    every = {"sampler": sllmbo.LLMSampler}
+    recorded = run(RecordingAdvisor(ScriptedAdvisor(by_turn), tmp_path / "r"), n_trials=12, **every)
+    replayed = run(ReplayAdvisor(tmp_path / "r", lenient=True), n_trials=14, seed=6, **every)
+    assert advice_by_turn(recorded) == advice_by_turn(replayed)
+    served = [trial for trial in replayed.trials if trial.user_attrs["sllmbo:source"] == "scripted"]
+    assert {f"scripted{ELSEWHERE}"} == {trial.user_attrs["sllmbo:origin"] for trial in served}
+    assert ["AdviceError"] * 2 == [trial.user_attrs["sllmbo:fallback"]["kind"] for trial in replayed.trials[12:]]

@@ -124,8 +124,8 @@ class Rerun:
                 "no study from its beginning" if recording.runs else "no settings, which `sllmbo tune --record` writes"
             )
             raise ConfigError(
-                f"The recording {str(path)!r} holds {lacks}; --table shows what it holds, and --llm replay:FILE answers "
-                "from it."
+                f"The recording {str(path)!r} holds {lacks}; --table shows what it holds, and --llm replay:FILE "
+                "answers from it."
             )
         settings = self._runs[-1].settings
         if any(name not in settings["options"] for name in REPEATED):
