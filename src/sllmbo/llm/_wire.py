@@ -83,17 +83,15 @@ def first_messages(instructions: str, conversation: Sequence[tuple[str, str]], p
     """Return the messages that open a question, after what *conversation* says was said before."""
     from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-    messages: list[ModelMessage] = [
-        ModelRequest(parts=[UserPromptPart(said)], instructions=instructions)
+    said = list(conversation)
+    if said and said[-1][0] == "user":  # speakers take turns
+        prompt = f"{said.pop()[1]}\n\n{prompt}"
+    return [
+        ModelRequest(parts=[UserPromptPart(words)], instructions=instructions)
         if speaker == "user"
-        else ModelResponse(parts=[TextPart(said)])
-        for speaker, said in conversation
+        else ModelResponse(parts=[TextPart(words)])
+        for speaker, words in [*said, ("user", prompt)]
     ]
-    if messages and isinstance(messages[-1], ModelRequest):
-        last = messages.pop()
-        parts = [*last.parts, UserPromptPart(prompt)]
-        return [*messages, ModelRequest(parts=parts, instructions=instructions)]
-    return [*messages, ModelRequest(parts=[UserPromptPart(prompt)], instructions=instructions)]
 
 
 def size_of(messages: Sequence[ModelMessage]) -> int:
