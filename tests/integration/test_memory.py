@@ -5,6 +5,7 @@ What a chat model is told of the trials: the digest, its own summaries, the whol
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import optuna
 
@@ -95,7 +96,7 @@ def test_a_question_that_is_too_long_is_condensed_and_asked_again() -> None:
     answer, condensed = _replies()
 
     def reply(request):
-        if len(request.text) > 5_000 and "candidates" in request.schema["properties"]:
+        if request.text.count(",you,") > 15 and "candidates" in request.schema["properties"]:
             return chat_server.status(400, "This model's maximum context length is 1000 tokens")
         return answer(request)
 
@@ -141,5 +142,5 @@ def test_speakers_take_turns() -> None:
     _, requests = _run(reply, n_trials=25, memory="chat", sampler=sllmbo.LLMTPESampler)
     roles = [message["role"] for message in requests[-1].body["messages"] if message["role"] != "system"]
 
-    assert all(one != two for one, two in zip(roles, roles[1:], strict=False))
+    assert all(one != two for one, two in pairwise(roles))
     assert "user" == roles[0] == roles[-1]
