@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from sllmbo import prompts
@@ -38,10 +39,13 @@ class LLMAdvisor:
         reply_mode: How replies are asked for: "tool", "native", "prompted", or "auto" for what works.
         max_tokens: Tokens of one reply, thinking included.
         price: US dollars per million input and output tokens, for chat models that the price table does not know.
-
         memory: What of the trials is told: "digest" (a compact digest of all of them), or one of the paper's two (arXiv
             2410.20302): "summary" (the chat model condenses them now and then) and "chat" (the whole conversation).
         condense_every: Trials after which a summary is made anew; the paper has 10.
+        privacy: What is sent at most: "none", "schema", "statistics" or "description"; `sllmbo.prompts.privacy` has the
+            table.
+        mask_names: Whether parameters and categories are called x1, c1 and so on, and estimator and metric are not
+            named: shows what a chat model owes to names that it knows. It then cannot design a search space.
 
     Raises:
         ConfigError: If the chat model is named wrongly or its key is missing.
@@ -63,11 +67,16 @@ class LLMAdvisor:
         price: tuple[float, float] | None = None,
         memory: MemoryName = "digest",
         condense_every: int = 10,
+        privacy: prompts.Privacy = "description",
+        mask_names: bool = False,
     ) -> None:
         if memory not in get_args(MemoryName):
             raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(MemoryName))}.")
         if condense_every < 1:
             raise ConfigError(f"condense_every={condense_every!r} must be at least 1 trial.")
+        prompts.check_privacy(privacy)
+        self._privacy: prompts.Privacy = privacy
+        self._mask_names = mask_names
         self._memory: MemoryName = memory
         self._condense_every = condense_every
         self._gateway = Gateway(
@@ -85,9 +94,13 @@ class LLMAdvisor:
         Raises:
             AdviceError: If no usable space could be had.
         """
-        prompt = prompts.render_design(task, _documented_space(task))
-
-        answer, raw = self._ask(prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task))
+        if self._mask_names:
+            raise AdviceError("A chat model that is told no names (mask_names=True) cannot design a search space.")
+        told = prompts.visible(task, self._privacy)
+        prompt = prompts.render_design(told, _documented_space(told))
+        answer, raw = self._ask(
+            prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task, shown=told)
+        )
         space, rationale = answer.value
         return SpaceDesign(
             space=space,
@@ -106,6 +119,7 @@ class LLMAdvisor:
         Raises:
             AdviceError: If no usable advice could be had.
         """
+        request, masking = self._shown(request)
         memo, spent = self._memo(request)
         try:
             answer, raw, version = self._suggested(request, memo)
@@ -116,8 +130,8 @@ class LLMAdvisor:
             answer, raw, version = self._suggested(request, memo)
         return [
             Advice(
-                params=params,
-                rationale=rationale,
+                params=masking.unmask(params),
+                rationale=masking.unmask_text(rationale),
                 source="llm",
                 origin=answer.chat_model,
                 prompt_version=version,
@@ -127,6 +141,12 @@ class LLMAdvisor:
             )
             for index, (params, rationale) in enumerate(answer.value)
         ]
+
+    def _shown(self, request: AdviceRequest) -> tuple[AdviceRequest, prompts.Masking]:
+        told = prompts.shown(
+            request.task, request.space, request.history, privacy=self._privacy, mask_names=self._mask_names
+        )
+        return replace(request, task=told.task, space=told.space, history=told.history), told.masking
 
     def _suggested(
         self, request: AdviceRequest, memo: Memo | None

@@ -2,7 +2,9 @@
 The words: a task and its history become a question, and the reply becomes values. Pure; nothing is asked here.
 """
 
+from sllmbo.prompts.masking import Masking
 from sllmbo.prompts.memory import ChatMemory, DigestMemory, Memory, Message, SummaryMemory
+from sllmbo.prompts.privacy import Privacy, check_privacy, visible
 from sllmbo.prompts.render import Prompt, render_condense, render_design, render_suggestions
 from sllmbo.prompts.replies import (
     Suggestion,
@@ -13,15 +15,20 @@ from sllmbo.prompts.replies import (
     parse_suggestions,
     suggestions_schema,
 )
+from sllmbo.prompts.shown import Shown, shown
 
 __all__ = [
     "ChatMemory",
     "DigestMemory",
+    "Masking",
     "Memory",
     "Message",
+    "Privacy",
     "Prompt",
+    "Shown",
     "Suggestion",
     "SummaryMemory",
+    "check_privacy",
     "condense_schema",
     "design_schema",
     "parse_condense",
@@ -30,5 +37,7 @@ __all__ = [
     "render_condense",
     "render_design",
     "render_suggestions",
+    "shown",
     "suggestions_schema",
+    "visible",
 ]

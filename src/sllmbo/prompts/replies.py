@@ -100,9 +100,11 @@ def design_schema() -> dict[str, Any]:
     return _object({"rationale": {"type": "string"}, "parameters": listed})
 
 
-def parse_design(reply: Any, task: Task) -> tuple[SearchSpace, str]:
+def parse_design(reply: Any, task: Task, *, shown: Task | None = None) -> tuple[SearchSpace, str]:
     """
     Return the search space that *reply* describes, and its rationale with what was left out.
+
+    Errors, which are sent back, name no parameter of the estimator that is not in *shown*, by default *task*.
 
     A parameter is left out when the estimator does not have it or its range is inverted, empty or absurd. Defaults are
     the estimator's own, moved into the range, else the reply's, else the middle of the range.
@@ -117,7 +119,7 @@ def parse_design(reply: Any, task: Task) -> tuple[SearchSpace, str]:
         try:
             if not isinstance(name, str) or not name.strip() or name in parameters:
                 raise ReplyError("each parameter needs a name of its own")
-            _check_name(name, task)
+            _check_name(name, task, task if shown is None else shown)
             parameters[name] = _parameter(entry, task.estimator_params.get(name), parameters)
         except (ReplyError, ValueError, RecursionError) as error:
             left_out.append(f"{words.quoted(str(name), 60)}: {str(error)[:200]}")
@@ -178,9 +180,9 @@ def _parameter_entries(reply: Any) -> list[dict[str, Any]]:
     return [dict(entry) for entry in reply if isinstance(entry, Mapping)]
 
 
-def _check_name(name: str, task: Task) -> None:
+def _check_name(name: str, task: Task, told: Task) -> None:
     if task.estimator_params and name not in task.estimator_params:
-        near = difflib.get_close_matches(name, task.estimator_params, n=3)
+        near = difflib.get_close_matches(name, told.estimator_params, n=3)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ReplyError(f"the estimator has no such parameter{meant}")
 

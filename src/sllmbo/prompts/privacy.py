@@ -1,0 +1,80 @@
+"""
+Privacy: what of a task, its search space and its trials leaves the machine. Pure.
+
+    level           what is sent, beyond the level before
+    none            the search space (names, ranges, choices, defaults, conditions); of the trials number, state,
+                    parameters, value, who proposed each, and the class of an error; the names of estimator and metric,
+                    the direction, how many trials there are
+    schema          the kind of the target, whether the rows are ordered, the estimator's parameters with their defaults
+    statistics      `DataFacts`; of each trial the spread over folds and the value on the rows it was fitted on
+    description     what was written in words: the description of the task, notes on parameters, messages of errors, the
+                    reasons of earlier proposals
+
+Rows, labels and names of columns are on no level.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
+
+from sllmbo.errors import ConfigError
+from sllmbo.history import History, Observation
+from sllmbo.space import SearchSpace
+from sllmbo.task import DataFacts, Task
+
+Privacy: TypeAlias = Literal["none", "schema", "statistics", "description"]
+LEVELS: tuple[str, ...] = get_args(Privacy)
+
+_ERROR_CLASS = re.compile(r"([A-Za-z_][A-Za-z0-9_.]{0,60}(?:Error|Exception|Warning|Interrupt|Exit|Pruned))(?:$|:)")
+
+
+def check_privacy(privacy: str) -> None:
+    """
+    Check that *privacy* is a level.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if privacy not in LEVELS:
+        raise ConfigError(f"privacy={privacy!r} must be one of {', '.join(LEVELS)}.")
+
+
+def visible(task: Task, privacy: Privacy) -> Task:
+    """Return what may be told of *task*."""
+    told = task if _reaches(privacy, "description") else replace(task, description="")
+    if not _reaches(privacy, "schema"):
+        return replace(told, data=None, estimator_params={})
+    if task.data is None or _reaches(privacy, "statistics"):
+        return told
+    return replace(told, data=DataFacts(kind=task.data.kind, ordered=task.data.ordered, n_rows=0, n_features=0))
+
+
+def visible_space(space: SearchSpace, privacy: Privacy) -> SearchSpace:
+    """Return what may be told of *space*."""
+    if _reaches(privacy, "description"):
+        return space
+    return SearchSpace({name: replace(parameter, description="") for name, parameter in space.items()})
+
+
+def visible_history(history: History, privacy: Privacy) -> History:
+    """Return what may be told of *history*."""
+    if _reaches(privacy, "description"):
+        return history
+    return replace(history, observations=tuple(_visible_trial(o, privacy) for o in history))
+
+
+def error_class(reason: str) -> str:
+    """Return the class of the error that *reason* begins with; "Error" where that is free text."""
+    match = _ERROR_CLASS.match(reason)
+    return match.group(1) if match else "Error" if reason else ""
+
+
+def _visible_trial(o: Observation, privacy: Privacy) -> Observation:
+    details = o.details if _reaches(privacy, "statistics") else {}
+    return replace(o, reason=error_class(o.reason), rationale="", details=details)
+
+
+def _reaches(privacy: Privacy, level: Privacy) -> bool:
+    return LEVELS.index(privacy) >= LEVELS.index(level)
