@@ -110,7 +110,7 @@ def test_each_fault_over_each_wire(spec: str, fault: str) -> None:
     """Each fault that can be switched on is one error of ours in every wire, and gone when it is switched off."""
     with ChatServer() as server:
         server.fault = fault
-        impatient = {"timeout": 1.5} if fault in ("drip", "hang") else {}
+        impatient: dict[str, Any] = {"timeout": 0.8} if fault in ("drip", "hang") else {"retries": 0}
         if fault in FAILURES:
             with pytest.raises(FAILURES[fault]) as caught:
                 ask(server, spec, **impatient)

@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("sllmbo.llm")
-_BYTES_PER_TOKEN = 3
-_OVERHEAD = 500  # input tokens that a provider adds for roles and tools
 _FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
+BYTES_PER_TOKEN = 3
+"""By which input is estimated before it is sent."""
+
+OVERHEAD = 500
+"""Input tokens that a provider may add for roles and tools."""
+
 MORE_ROOM = 2
 """How many times larger the token limit is when a reply that it cut off is asked for again."""
 
@@ -209,7 +213,7 @@ class Exchange(Generic[T]):
     def _bound(self, messages: list[ModelMessage]) -> Usage:
         """Return the most that sending *messages* once may cost; the input is estimated at 3 bytes a token."""
         sent = _wire.size_of(messages) + len(json.dumps(self._question.schema))
-        input_tokens = sent // _BYTES_PER_TOKEN + _OVERHEAD
+        input_tokens = sent // BYTES_PER_TOKEN + OVERHEAD
         output_tokens = self._max_tokens or self._patience.max_tokens
         cost = self._chat_model.cost_of(input_tokens, output_tokens)
         return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, Unavailable
 from sllmbo.llm import _wire, resolve
 from sllmbo.llm._chat_model import ChatModel
-from sllmbo.llm._exchange import MORE_ROOM, Answer, Exchange, Patience, Question, Spending
+from sllmbo.llm._exchange import BYTES_PER_TOKEN, MORE_ROOM, OVERHEAD, Answer, Exchange, Patience, Question, Spending
 from sllmbo.usage import Usage
 
 T = TypeVar("T")
@@ -29,8 +29,6 @@ ReplyMode: TypeAlias = Literal["auto", "tool", "native", "prompted"]
 """How replies are asked for: by a tool call, by a response format, in words, or by what works."""
 
 _LOG = logging.getLogger("sllmbo.llm")
-_BYTES_PER_TOKEN = 3
-_OVERHEAD = 500  # input tokens that a provider adds for roles and tools
 _BYTES_PER_CHARACTER = 4
 
 _requests_allowed = True
@@ -167,7 +165,9 @@ class Gateway:
             error.usage = spending.total()
             raise
 
-    def bound(self, *, instructions: str, prompt: str, schema: dict[str, Any]) -> Usage:
+    def bound(
+        self, *, instructions: str, prompt: str, schema: dict[str, Any], conversation: Sequence[tuple[str, str]] = ()
+    ) -> Usage:
         """
         Return what a question may cost at most, before it is asked; for the arguments see `ask`.
 
@@ -181,8 +181,9 @@ class Gateway:
         Raises:
             ConfigError, MissingExtra: As for `check_config`.
         """
-        first = _tokens(f"{instructions}{prompt}{json.dumps(schema)}") + _OVERHEAD
-        sent_back = (_wire.MAX_QUOTED + _wire.MAX_REASON) * _BYTES_PER_CHARACTER // _BYTES_PER_TOKEN + _OVERHEAD
+        said = "".join(words for _, words in conversation)
+        first = _tokens(f"{instructions}{said}{prompt}{json.dumps(schema)}") + OVERHEAD
+        sent_back = (_wire.MAX_QUOTED + _wire.MAX_REASON) * _BYTES_PER_CHARACTER // BYTES_PER_TOKEN + OVERHEAD
         patience = self._patience
         calls = 2 + patience.repairs
         input_tokens = calls * first + sum(turn * sent_back for turn in range(1, patience.repairs + 1))
@@ -274,4 +275,4 @@ def _all_of(failures: Sequence[AdviceError]) -> AdviceError:
 
 
 def _tokens(text: str) -> int:
-    return math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN)
+    return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)
