@@ -251,7 +251,7 @@ def test_holdout_is_a_partition(n, share, seed):
 def test_holdout_needs_rows_of_every_class():
     """A class of one row cannot be on both sides."""
     dataset = from_arrays(np.arange(20.0)[:, None], ["a"] * 19 + ["b"])
-    with pytest.raises(TaskError, match="hold-out"):
+    with pytest.raises(TaskError, match="one row only"):
         holdout(dataset, seed=0)
 
 
