@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from sllmbo import errors
 from sllmbo.advisors import Advice, AdviceRequest, SpaceDesign
-from sllmbo.advisors.replay import RecordingAdvisor, ReplayAdvisor
+from sllmbo.advisors.advisor import Memo
+from sllmbo.advisors.choose import choose_advisor
+from sllmbo.advisors.replay import ELSEWHERE, RecordingAdvisor, ReplayAdvisor, read_recording
 from sllmbo.errors import AdviceError, ConfigError, ReplayMismatch, ReplyError
 from sllmbo.history import History, Observation
 from sllmbo.space import Categorical, Float, SearchSpace
@@ -60,6 +62,8 @@ def advice(x=0.2):
         origin="openai:gpt-5-mini",
         prompt_version="suggest-1",
         usage=USAGE,
+        raw='{"candidates": []}\n{"candidates": [{"x": 0.2}]}',
+        memo=Memo(text="The bowl is flat.", after=7),
     )
 
 
@@ -90,6 +94,17 @@ def test_errors_are_raised_again(tmp_path, cls):
     with pytest.raises(AdviceError) as caught:
         ReplayAdvisor(tmp_path / "r").suggest(request())
     assert (cls, "No quota.", USAGE) == (type(caught.value), str(caught.value), caught.value.usage)
+
+
+def test_the_replies_of_a_failed_question_come_back(tmp_path):
+    """What the chat model said is kept where it was of no use, too."""
+    error = ReplyError("No candidates.", usage=USAGE)
+    error.raw = '{"candidates": []}'
+    with pytest.raises(ReplyError):
+        RecordingAdvisor(Fixed(error), tmp_path / "r").suggest(request())
+    with pytest.raises(ReplyError) as caught:
+        ReplayAdvisor(tmp_path / "r").suggest(request())
+    assert error.raw == caught.value.raw
 
 
 def test_foreign_errors_are_replayed_as_advice_errors(tmp_path):
@@ -142,6 +157,7 @@ def test_numpy_scalars_are_the_same_question(tmp_path):
         ({"space": SearchSpace({"x": Float(0, 2, default=0.5)})}, r"space[0].high is 2.0, recorded was 1.0"),
         ({"history": History("minimize", (observation(0), observation(1, 0.5)))}, r"history[1].value is 0.5, recorded"),
         ({"history": History("minimize", (observation(0),))}, r"history[1] is nothing, recorded was {"),
+        ({"memo": Memo(text="flat", after=1)}, 'memo is {"text": "flat", "after": 1}, recorded was nothing'),
         ({"history": History("maximize", ())}, 'direction is "maximize", recorded was "minimize"'),
     ],
 )
@@ -264,3 +280,131 @@ def test_any_question_and_any_values_are_replayed(tmp_path_factory, asked, param
     assert answer == list(replay.suggest(asked))
     with pytest.raises(ReplayMismatch):
         replay.suggest(replace(asked, turn=asked.turn + 1))
+
+
+class Numbered:
+    """Gives each turn its own points, and as many as are wanted; an opening those of the turns from its own on."""
+
+    def suggest(self, request):
+        places = range(request.turn, request.turn + request.n)
+        return [Advice(params={"x": turn / 100}, source="llm", origin="m") for turn in places]
+
+
+def lenient(tmp_path, *recorded):
+    """A lenient replay of these questions' recording."""
+    for asked in recorded:
+        RecordingAdvisor(Numbered(), tmp_path / "r").suggest(asked)
+    return choose_advisor(f"replay-lenient:{tmp_path / 'r'}")
+
+
+def values(advice):
+    return [item.params["x"] for item in advice]
+
+
+def test_a_lenient_replay_gives_the_same_question_its_advice_unmarked(tmp_path):
+    """Where the question is the recorded one, nothing is different from a strict replay."""
+    replay = lenient(tmp_path, request(4, n=2))
+    assert ["m", "m"] == [item.origin for item in replay.suggest(request(4, n=2))]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, [0.04]), (2, [0.04, 0.05]), (5, [0.04, 0.05])])
+def test_a_lenient_replay_answers_by_turn_and_marks_it(tmp_path, n, expected):
+    """Another question in the same turn gets as much of the turn's advice as is wanted and there, marked."""
+    advice = lenient(tmp_path, request(4, n=2), request(5, n=1)).suggest(request(4, [0.5], n=n, seed=9))
+    assert expected == values(advice)
+    assert {f"m{ELSEWHERE}"} == {item.origin for item in advice}
+
+
+def test_a_lenient_replay_raises_where_the_turn_was_never_recorded(tmp_path):
+    """A turn without a recorded question, or with one for another purpose, has no advice."""
+    replay = lenient(tmp_path, request(4))
+    for asked in (request(5), request(4, purpose="opening")):
+        with pytest.raises(AdviceError, match="is not in the recording"):
+            replay.suggest(asked)
+    with pytest.raises(AdviceError, match="The search space is not in the recording"):
+        replay.design_space(TASK)
+
+
+@pytest.mark.parametrize(
+    ("turn", "n", "expected"), [(1, 5, [0.01, 0.02, 0.03, 0.04, 0.05]), (2, 1, [0.02]), (4, 9, [0.04, 0.05])]
+)
+def test_openings_of_parallel_workers_are_one_when_replayed_leniently(tmp_path, turn, n, expected):
+    """An opening that several workers asked for in parts is answered from any of its turns on."""
+    parts = [request(3, n=3, purpose="opening"), request(1, n=2, purpose="opening")]
+    assert expected == values(lenient(tmp_path, *parts).suggest(request(turn, n=n, purpose="opening", seed=9)))
+
+
+def test_a_lenient_replay_repeats_errors_and_designs(tmp_path):
+    """A recorded error is raised for another question of its turn; a design for another task is marked."""
+    with pytest.raises(ReplyError):
+        RecordingAdvisor(Fixed(ReplyError("odd")), tmp_path / "r").suggest(request(2))
+    with pytest.raises(ReplyError):
+        RecordingAdvisor(Fixed(ReplyError("bad")), tmp_path / "r").suggest(request(1, purpose="opening"))
+    RecordingAdvisor(Fixed(SpaceDesign(space=SPACE, origin="m")), tmp_path / "r").design_space(TASK)
+    replay = ReplayAdvisor(tmp_path / "r", lenient=True)
+    with pytest.raises(ReplyError, match="odd"):
+        replay.suggest(request(2, seed=9))
+    with pytest.raises(ReplyError, match="bad"):
+        replay.suggest(request(1, seed=9, purpose="opening"))
+    design = replay.design_space(replace(TASK, description="a hill"))
+    assert (SPACE, f"m{ELSEWHERE}") == (design.space, design.origin)
+
+
+def test_a_recording_is_read_as_values(tmp_path):
+    """Questions come in order, whole, each with its answer, cost, time and repairs."""
+    recorder = RecordingAdvisor(Fixed([advice(0.2), advice(7.0)]), tmp_path / "r")
+    recorder.suggest(request(4, [0.5], n=2))
+    RecordingAdvisor(Fixed(SpaceDesign(space=SPACE, usage=USAGE)), tmp_path / "r").design_space(TASK)
+    with pytest.raises(ReplyError):
+        RecordingAdvisor(Fixed(ReplyError("odd", usage=USAGE)), tmp_path / "r").suggest(request(5))
+    recording = read_recording(tmp_path / "r")
+    (first, second, third) = recording.questions
+    assert ((advice(0.2), advice(7.0)), USAGE + USAGE, 1) == (first.advice, first.usage, first.repairs)
+    assert 0.5 == first.question["history"][0]["value"]
+    assert (SPACE, USAGE, None) == (second.design.space, second.usage, second.repairs)
+    assert ("odd", USAGE) == (str(third.error), third.usage)
+    assert [("next", 4), ("space", None), ("next", 5)] == [(q.purpose, q.turn) for q in recording.questions]
+    assert all(q.seconds >= 0 for q in recording.questions)
+    assert () == recording.runs
+    assert "ReplyError: odd" == third.row()["error"]
+    assert ("openai:gpt-5-mini", 2, 2 * 941) == tuple(
+        first.row()[name] for name in ("chat_model", "candidates", "tokens")
+    )
+
+
+def test_runs_are_read_with_their_trials(tmp_path):
+    """What a run was told to do, and its trials, come back with the questions between them."""
+    recorder = RecordingAdvisor(Fixed([advice()]), tmp_path / "r")
+    recorder.begin_run({"trials": 2})
+    recorder.add_trial({"turn": 0})
+    recorder.suggest(request(1))
+    recorder.begin_run({"trials": 3})
+    recorder.add_trial({"turn": 1})
+    recording = read_recording(tmp_path / "r")
+    assert [({"trials": 2}, ({"turn": 0},)), ({"trials": 3}, ({"turn": 1},))] == [
+        (run.settings, run.trials) for run in recording.runs
+    ]
+    assert [advice()] == list(ReplayAdvisor(tmp_path / "r").suggest(request(1)))
+
+
+def test_unusable_advice_counts_as_one_repair(tmp_path):
+    """A configuration that has no meaning in the space is told as such, and does not break the table."""
+    answer = [Advice(params={"x": "?"}), Advice(params=None), Advice(params={"x": 0.5, "kind": "a"})]
+    RecordingAdvisor(Fixed(answer), tmp_path / "r").suggest(request(n=3))
+    assert 2 == read_recording(tmp_path / "r").questions[0].repairs
+
+
+def test_a_recording_that_can_no_longer_be_written_ends_the_study(tmp_path):
+    """Advice is not lost silently: a full or vanished disk is a mistake of the set-up, which samplers let through."""
+    recorder = RecordingAdvisor(Fixed([advice()]), tmp_path / "r")
+    (tmp_path / "r").unlink()
+    (tmp_path / "r").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        recorder.suggest(request())
+
+
+def test_a_base_url_beside_a_recording_is_refused():
+    """A recording has no server."""
+    for llm in ("replay:r", "replay-lenient:r"):
+        with pytest.raises(ConfigError, match="needs a chat model"):
+            choose_advisor(llm, base_url="http://localhost:1/v1")
