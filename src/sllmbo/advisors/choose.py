@@ -9,12 +9,19 @@ from pathlib import Path
 
 from sllmbo.advisors.advisor import Advisor
 from sllmbo.errors import ConfigError
+from sllmbo.prompts import Privacy, check_privacy
 
 REPLAYS = ("replay:", "replay-lenient:")
 """How the name of a recording begins."""
 
 
-def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = None) -> Advisor:
+def choose_advisor(
+    llm: str | Advisor | None = None,
+    *,
+    base_url: str | None = None,
+    privacy: Privacy = "description",
+    mask_names: bool = False,
+) -> Advisor:
     """
     Return the advisor that *llm* names.
 
@@ -24,14 +31,23 @@ def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = N
             environment variable SLLMBO_LLM says, else "offline". A key that happens to lie in the environment is never
             spent unasked.
         base_url: An OpenAI-compatible server for "provider:model", such as vLLM or llama.cpp.
+        privacy: What "provider:model" is told at most, see `LLMAdvisor`. The other advisors send nothing.
+        mask_names: Whether "provider:model" is told no names, see `LLMAdvisor`.
 
     Raises:
-        ConfigError: If *llm* names nothing that there is, or a key is missing.
+        ConfigError: If *llm* names nothing that there is, a key is missing, *privacy* is no level, or an `Advisor` is
+            given that would not heed *privacy* and *mask_names*.
         MissingExtra: If the provider's package is not installed.
     """
     if llm is None:
         llm = os.environ.get("SLLMBO_LLM") or "offline"
+    check_privacy(privacy)
     if not isinstance(llm, str):
+        if privacy != "description" or mask_names:
+            raise ConfigError(
+                f"privacy={privacy!r} and mask_names={mask_names!r} would not reach {llm!r}; give them to "
+                "LLMAdvisor(...) itself."
+            )
         return llm
     if base_url is not None and (llm == "offline" or llm.startswith(REPLAYS)):
         raise ConfigError(f"base_url={base_url!r} needs a chat model, but llm={llm!r} is none; name it 'openai:NAME'.")
@@ -48,4 +64,4 @@ def choose_advisor(llm: str | Advisor | None = None, *, base_url: str | None = N
         raise ConfigError(f"llm={llm!r} is neither 'offline' nor 'provider:model' nor 'replay:FILE'.")
     from sllmbo.advisors.llm import LLMAdvisor
 
-    return LLMAdvisor(llm, base_url=base_url)
+    return LLMAdvisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names)

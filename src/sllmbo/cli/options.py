@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
     from sllmbo.advisors import Advisor
+    from sllmbo.prompts import Privacy
     from sllmbo.space import SearchSpace
     from sllmbo.tuner.data import Dataset
 
@@ -90,7 +91,9 @@ def read_space(path: Path | None) -> SearchSpace | None:
     return space
 
 
-def make_advisor(llm: str, base_url: str | None, record: Path | None, method: str) -> Advisor | None:
+def make_advisor(
+    llm: str, base_url: str | None, record: Path | None, method: str, *, privacy: Privacy, mask_names: bool
+) -> Advisor | None:
     """
     Return the advisor, recorded if that is wanted; None for a method that asks none.
 
@@ -102,7 +105,7 @@ def make_advisor(llm: str, base_url: str | None, record: Path | None, method: st
     from sllmbo.tuner.methods import ADVISED
 
     if method in ADVISED:
-        advisor = choose_advisor(llm, base_url=base_url)
+        advisor = choose_advisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names)
         return advisor if record is None else RecordingAdvisor(advisor, record)
     if record is not None:
         raise ConfigError(f"--record {str(record)!r} has nothing to record: the method {method!r} asks no advisor.")
@@ -134,7 +137,7 @@ def judging_in_words(dataset: Dataset, folds: int, holdout: float) -> str:
     return f"mean of {folds} folds{f' ({kept})' if kept else ''}; {aside}"
 
 
-def advisor_in_words(method: str, llm: str, base_url: str | None) -> str:
+def advisor_in_words(method: str, llm: str, base_url: str | None, *, privacy: Privacy, mask_names: bool) -> str:
     """Return who advises, for the header."""
     from sllmbo.advisors.choose import REPLAYS
     from sllmbo.llm.resolve import without_secrets
@@ -147,4 +150,10 @@ def advisor_in_words(method: str, llm: str, base_url: str | None) -> str:
     if llm.startswith(REPLAYS):
         return f"no chat model: the advice recorded in {llm.partition(':')[2]}"
     server = f" at {without_secrets(base_url)}" if base_url else ""
-    return f"chat model {llm}{server}; it is told aggregates of the data, never rows"
+    told = {
+        "none": "the search space and the trials",
+        "schema": "the kind of the task and the trials",
+        "statistics": "aggregates of the data",
+        "description": "the description and aggregates of the data",
+    }[privacy]
+    return f"chat model {llm}{server}; it is told {told}{' without names' if mask_names else ''}, never rows"

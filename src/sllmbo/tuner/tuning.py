@@ -20,6 +20,7 @@ from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
+from sllmbo.prompts import Privacy
 from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._record import ORIGIN, SOURCE
 from sllmbo.samplers.advised import Init
@@ -61,6 +62,8 @@ def tune(
     method: str = "llm-tpe",
     llm: str | Advisor | None = None,
     base_url: str | None = None,
+    privacy: Privacy = "description",
+    mask_names: bool = False,
     init: Init = "llm",
     mixing: MixingPolicy | None = None,
     cv: Any = 5,
@@ -103,6 +106,9 @@ def tune(
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE" or an `Advisor`; None reads
             SLLMBO_LLM, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
+        privacy: What a chat model is told at most: "none" (the search space and the trials), "schema" (and the kind of
+            the task), "statistics" (and aggregates of the data), "description" (and what was written in words).
+        mask_names: Whether a chat model is told x1, c1 and so on instead of names.
         init: What opens the study: "llm", "random" or "default".
         mixing: Who serves which turn, for "llm-tpe"; a fair coin if None.
         cv: Number of folds, or a splitter of scikit-learn.
@@ -158,6 +164,8 @@ def tune(
         method=method,
         llm=llm,
         base_url=base_url,
+        privacy=privacy,
+        mask_names=mask_names,
         init=init,
         mixing=mixing,
         storage=storage,

@@ -1,0 +1,152 @@
+"""
+The options that several commands share: each is written once, as a type, and a command takes those that it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from sllmbo.prompts.privacy import Privacy as Level
+
+DATA, SEARCH, ADVICE, KEPT, SHOWN = "Data", "Search", "Advice", "What is kept", "What is shown"
+"""The panels of a command's help."""
+
+
+def _option(panel: str, explained: str, *names: str, **about: Any) -> Any:
+    return typer.Option(*names, help=explained, rich_help_panel=panel, **about)
+
+
+def _show_list(wanted: bool) -> None:
+    if wanted:
+        from sllmbo.cli.listing import listing
+
+        print(listing())
+        raise typer.Exit
+
+
+Data: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="DATA", help="The table: a .csv, .tsv (also .gz) or .parquet file.")
+]
+Target: TypeAlias = Annotated[str, _option(DATA, "The column to predict.", metavar="COL")]
+Kind: TypeAlias = Annotated[
+    Literal["classification", "regression"] | None, _option(DATA, "What the target is; found out if left out.")
+]
+Drop: TypeAlias = Annotated[list[str] | None, _option(DATA, "A column to leave out; may be repeated.", metavar="COL")]
+TimeColumn: TypeAlias = Annotated[
+    str | None,
+    _option(
+        DATA,
+        "A column of dates or numbers: rows are validated on later rows than they are fitted on.",
+        "--time",
+        metavar="COL",
+    ),
+]
+Group: TypeAlias = Annotated[
+    str | None, _option(DATA, "A column whose rows of one value stay together in every split.", metavar="COL")
+]
+Folds: TypeAlias = Annotated[int, _option(DATA, "Folds of the cross-validation.", metavar="FOLDS")]
+Holdout: TypeAlias = Annotated[
+    float,
+    _option(DATA, "Share of the rows that no trial sees, for an honest last check; 0 for none.", metavar="SHARE"),
+]
+
+Estimator: TypeAlias = Annotated[
+    str, _option(SEARCH, "A name (see --list) or the import path of a class.", metavar="NAME")
+]
+Metric: TypeAlias = Annotated[
+    str | None,
+    _option(
+        SEARCH,
+        "What is optimised (see --list); f1_weighted for classes and mae for numbers if left out.",
+        metavar="NAME",
+    ),
+]
+Trials: TypeAlias = Annotated[
+    int, _option(SEARCH, "Trials of the study in all; those of earlier runs count.", metavar="N")
+]
+Timeout: TypeAlias = Annotated[
+    float | None, _option(SEARCH, "Begin no further trial after so long.", metavar="SECONDS")
+]
+Patience: TypeAlias = Annotated[int | None, _option(SEARCH, "Stop after N trials without improvement.", metavar="N")]
+Method: TypeAlias = Annotated[
+    str,
+    _option(SEARCH, "llm-tpe (advisor and TPE in turns), llm (advisor alone), tpe, random, gp or cma.", metavar="NAME"),
+]
+Init: TypeAlias = Annotated[
+    Literal["llm", "random", "default"],
+    _option(SEARCH, "What follows the default configuration: the advisor's batch, random points, or nothing."),
+]
+Space: TypeAlias = Annotated[
+    Path | None,
+    _option(SEARCH, "The search space, as `sllmbo space --json` and SearchSpace.to_json() write it.", metavar="FILE"),
+]
+Pruner: TypeAlias = Annotated[
+    Literal["none", "median", "hyperband"],
+    _option(SEARCH, "Stops a trial after some folds where it does not promise."),
+]
+Seed: TypeAlias = Annotated[
+    int, _option(SEARCH, "Seed of splits, estimator and search.", metavar="N", min=0, max=2**32 - 1)
+]
+
+Llm: TypeAlias = Annotated[
+    str,
+    _option(
+        ADVICE,
+        "offline (documented rules, no chat model), PROVIDER:NAME (the key comes from the environment), or "
+        "replay:FILE (replay-lenient:FILE answers by turn where a question differs).",
+        metavar="SPEC",
+        envvar="SLLMBO_LLM",
+    ),
+]
+BaseUrl: TypeAlias = Annotated[
+    str | None, _option(ADVICE, "An OpenAI-compatible server that has the chat model.", metavar="URL")
+]
+Description: TypeAlias = Annotated[str, _option(ADVICE, "The problem in words, for the chat model.", metavar="TEXT")]
+Privacy: TypeAlias = Annotated[
+    Level,
+    _option(
+        ADVICE,
+        "What a chat model is told at most: none (search space and trials), schema (and the kind of the task), "
+        "statistics (and aggregates of the data), description (and what was written in words). Rows never.",
+    ),
+]
+MaskNames: TypeAlias = Annotated[
+    bool, _option(ADVICE, "Tell a chat model x1, c1 and so on instead of names.", "--mask-names")
+]
+Record: TypeAlias = Annotated[
+    Path | None, _option(ADVICE, "Write all advice down here, for `sllmbo replay FILE`.", metavar="FILE")
+]
+
+Out: TypeAlias = Annotated[
+    Path | None, _option(KEPT, "Folder of the results; sllmbo-out/STUDY if left out.", metavar="DIR")
+]
+Study: TypeAlias = Annotated[
+    str | None,
+    _option(
+        KEPT,
+        "Name of the study; made of data, estimator, method, chat model and seed if left out.",
+        metavar="NAME",
+    ),
+]
+Storage: TypeAlias = Annotated[
+    str | None, _option(KEPT, "Where Optuna keeps the study; sqlite in the folder if left out.", metavar="URL")
+]
+
+AsJson: TypeAlias = Annotated[bool, _option(SHOWN, "Print the result as one JSON object on standard output.", "--json")]
+Plain: TypeAlias = Annotated[
+    bool, _option(SHOWN, "No colours and no status line, as where there is no terminal.", "--plain")
+]
+Debug: TypeAlias = Annotated[bool, _option(SHOWN, "Show tracebacks and what the libraries print.", "--debug")]
+ShowList: TypeAlias = Annotated[
+    bool,
+    _option(
+        SHOWN,
+        "Show the estimators and metrics that can be named, and exit.",
+        "--list",
+        callback=_show_list,
+        is_eager=True,
+    ),
+]
