@@ -15,7 +15,7 @@ from sllmbo.advisors.replay import ELSEWHERE, RecordingAdvisor, ReplayAdvisor, r
 from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, ReplayMismatch
-from sllmbo.testing import ScriptedAdvisor, chat_server
+from sllmbo.testing import HOSTILE, ScriptedAdvisor, chat_server
 
 SPACE = sllmbo.SearchSpace(
     {
@@ -59,6 +59,19 @@ def test_a_recorded_study_is_repeated(tmp_path, advisor):
     recorded = run(RecordingAdvisor(advisor, tmp_path / "recording.jsonl"))
     replayed = run(ReplayAdvisor(tmp_path / "recording.jsonl"))
     assert told(recorded) == told(replayed)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_recording_changes_nothing(tmp_path, name):
+    """With any hostile advisor the unrecorded, the recorded and the replayed study have the same trials."""
+    studies = [
+        run(HOSTILE[name](), n_trials=12),
+        run(RecordingAdvisor(HOSTILE[name](), tmp_path / "r"), n_trials=12),
+        run(ReplayAdvisor(tmp_path / "r"), n_trials=12),
+    ]
+    told = [[(t.params, t.values, t.state, t.user_attrs["sllmbo:source"]) for t in study.trials] for study in studies]
+    assert told[0] == told[1]
+    assert told[0] == told[2]
 
 
 def test_a_replay_that_differs_ends_the_study(tmp_path):
