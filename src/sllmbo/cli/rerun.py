@@ -194,6 +194,10 @@ class Rerun:
             storage="memory",
         )
 
+        def begin(study: Study) -> None:
+            watch.on_start(study)
+            progress.keep("")  # nothing is kept of a replay that ends early
+
         def compare(study: Study, trial: FrozenTrial) -> None:
             progress.keep("")
             check()
@@ -218,7 +222,7 @@ class Rerun:
             study_name=f"replay of {self._path.name}",
             seed=given["seed"],
             description=given["description"],
-            on_start=watch.on_start,
+            on_start=begin,
             callbacks=(watch.after_trial, compare),
         )
 
