@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("sllmbo.llm")
 _FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
-BYTES_PER_TOKEN = 3
+BYTES_PER_TOKEN = 2  # few enough for tables of numbers, so that a budget holds
 """By which input is estimated before it is sent."""
 
 OVERHEAD = 500
@@ -211,7 +211,7 @@ class Exchange(Generic[T]):
         return response
 
     def _bound(self, messages: list[ModelMessage]) -> Usage:
-        """Return the most that sending *messages* once may cost; the input is estimated at 3 bytes a token."""
+        """Return the most that sending *messages* once may cost; the input is estimated at 2 bytes a token."""
         sent = _wire.size_of(messages) + len(json.dumps(self._question.schema))
         input_tokens = sent // BYTES_PER_TOKEN + OVERHEAD
         output_tokens = self._max_tokens or self._patience.max_tokens

@@ -172,7 +172,7 @@ class Gateway:
         Return what a question may cost at most, before it is asked; for the arguments see `ask`.
 
         It counts every reply at its token limit, a reply that was cut off and asked for again, every correction, and
-        every chat model of the chain. Input is estimated at 3 bytes a token. Requests that get no answer count nothing,
+        every chat model of the chain. Input is estimated at 2 bytes a token. Requests that get no answer count nothing,
         as providers do not bill them.
 
         Returns:
