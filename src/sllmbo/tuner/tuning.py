@@ -26,12 +26,13 @@ from sllmbo.samplers._record import ORIGIN, SOURCE
 from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import BudgetCallback, PatienceCallback
-from sllmbo.task import Kind, Task
-from sllmbo.tuner.data import Dataset, facts, from_arrays, holdout
+from sllmbo.task import Kind
+from sllmbo.tuner.data import Dataset, from_arrays
 from sllmbo.tuner.derive import derive_space
-from sllmbo.tuner.estimators import EstimatorSpec, resolve_estimator
+from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, fit, make_splits, score_on
-from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
+from sllmbo.tuner.metrics import Metric, Scorer
+from sllmbo.tuner.plan import Plan, make_plan
 from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
 from sllmbo.tuner.tuner import SPACE, Tuner, without_password
 
@@ -140,27 +141,24 @@ def tune(
     """
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
     budget = replace(budget or Budget(), trials=n_trials, seconds=timeout)
-    if not 0 <= holdout_share < 1:
-        raise TaskError(f"The hold-out share {holdout_share!r} must lie between 0 and 1; 0 sets nothing aside.")
-    spec = resolve_estimator(estimator, dataset.kind)
-    measure = resolve_metric(metric, dataset.kind, dataset.n_classes, direction=direction)
-    train, test = holdout(dataset, share=holdout_share, seed=seed) if holdout_share else (dataset, None)
+    plan = make_plan(
+        estimator,
+        dataset,
+        metric=metric,
+        direction=direction,
+        n_trials=budget.trials,
+        holdout_share=holdout_share,
+        seed=seed,
+        description=description,
+    )
+    spec, train = plan.spec, plan.train
     folds = {"n_splits": cv} if isinstance(cv, int) else {"splitter": cv}
     splits = make_splits(train, seed=seed, **folds)
-    task = Task(
-        description=description,
-        estimator=spec.name,
-        metric=measure.name,
-        direction=measure.direction,
-        data=facts(train),
-        n_trials=budget.trials,
-        estimator_params=spec.parameters(),
-    )
     if space is not None:
         _check_space(space, spec)  # before a study is made that could never be gone on with
     tuner = Tuner(
         space,
-        task=task,
+        task=plan.task,
         method=method,
         llm=llm,
         base_url=base_url,
@@ -184,10 +182,10 @@ def tune(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        return evaluate(spec, trial.params, train, splits, measure, seed=seed, report=report)
+        return evaluate(spec, trial.params, train, splits, plan.metric, seed=seed, report=report)
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
-    return _conclude(tuner, spec, measure, dataset, train, test, seed=seed, stop_reason=stop_reason, storage=storage)
+    return _conclude(tuner, plan, dataset, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
 def run(
@@ -283,16 +281,14 @@ def _check_data(study: Study, dataset: Dataset, splits: Sequence[Split]) -> None
 
 def _conclude(
     tuner: Tuner,
-    spec: EstimatorSpec,
-    metric: Metric,
+    plan: Plan,
     dataset: Dataset,
-    train: Dataset,
-    test: Dataset | None,
     *,
     seed: int,
     stop_reason: str,
     storage: str | BaseStorage | None,
 ) -> TuneResult:
+    spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
     records = trial_records(tuner.study)
     history = study_history(tuner.study)
     best = history.best
