@@ -97,7 +97,7 @@ class LLMAdvisor:
         if self._mask_names:
             raise AdviceError("A chat model that is told no names (mask_names=True) cannot design a search space.")
         told = prompts.visible(task, self._privacy)
-        prompt = prompts.render_design(told, _documented_space(told))
+        prompt = prompts.render_design(told, documented_space(told))
         answer, raw = self._ask(
             prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task, shown=told)
         )
@@ -215,7 +215,8 @@ class LLMAdvisor:
         return answer, "\n".join(replies)
 
 
-def _documented_space(task: Task) -> SearchSpace | None:
+def documented_space(task: Task) -> SearchSpace | None:
+    """Return the documented space of the estimator that *task* names, if there is one."""
     from sllmbo.advisors.knowledge import find_estimator
 
     known = find_estimator(task.estimator or task.description)

@@ -13,8 +13,12 @@ import typer
 from sllmbo import __version__
 from sllmbo.cli.doctor import HELP as DOCTOR_HELP
 from sllmbo.cli.doctor import doctor
+from sllmbo.cli.prompt import HELP as PROMPT_HELP
+from sllmbo.cli.prompt import prompt
 from sllmbo.cli.replay import HELP as REPLAY_HELP
 from sllmbo.cli.replay import replay
+from sllmbo.cli.space import HELP as SPACE_HELP
+from sllmbo.cli.space import space
 from sllmbo.cli.tune import HELP, tune
 
 app = typer.Typer(
@@ -25,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
+app.command(help=SPACE_HELP, short_help=SPACE_HELP.partition(":")[0])(space)
+app.command(help=PROMPT_HELP, short_help=PROMPT_HELP.partition(";")[0])(prompt)
 app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)
 app.command(help=REPLAY_HELP, short_help=REPLAY_HELP.partition("\n")[0])(replay)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sllmbo.advisors import Advisor
     from sllmbo.prompts import Privacy
     from sllmbo.space import SearchSpace
+    from sllmbo.task import Kind
     from sllmbo.tuner.data import Dataset
 
 
@@ -89,6 +90,20 @@ def read_space(path: Path | None) -> SearchSpace | None:
     if not space:
         raise SpaceError(f"The search space in {str(path)!r} has no parameter; give at least one.")
     return space
+
+
+def read_dataset(
+    data: Path, target: str, *, kind: Kind | None, time_column: str | None, group: str | None, drop: list[str] | None
+) -> Dataset:
+    """
+    Return the table in a file, checked.
+
+    Raises:
+        TaskError: If it cannot be read or used.
+    """
+    from sllmbo.tuner.data import from_frame, read_table
+
+    return from_frame(read_table(data), target, kind=kind, time=time_column, group=group, drop=drop or ())
 
 
 def make_advisor(

@@ -21,6 +21,7 @@ from sllmbo.cli.options import (
     made,
     make_advisor,
     make_pruner,
+    read_dataset,
     read_space,
     slug,
 )
@@ -85,7 +86,6 @@ def tune(
         from sllmbo.cli.rerun import record_run
         from sllmbo.cli.summary import tell_next_steps, tell_result
         from sllmbo.cli.watch import Watch
-        from sllmbo.tuner.data import from_frame, read_table
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)
@@ -94,7 +94,7 @@ def tune(
         advisor = make_advisor(llm, base_url, record, method, privacy=privacy, mask_names=mask_names)
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
-        dataset = from_frame(read_table(data), target, kind=kind, time=time_column, group=group, drop=drop or ())
+        dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
         name = study or default_study_name(data, estimator, method, llm, seed)
         folder = made(out or Path("sllmbo-out") / slug(name))
         url = storage or f"sqlite:///{folder / 'study.db'}"

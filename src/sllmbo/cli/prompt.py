@@ -1,0 +1,256 @@
+"""
+`sllmbo prompt`: exactly what a chat model would be sent, with its size and price. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from sllmbo.cli import arguments
+from sllmbo.cli.options import default_study_name, read_dataset, read_space, slug
+from sllmbo.errors import ConfigError, SllmboError, StudyError
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from sllmbo.prompts import Privacy, Prompt
+    from sllmbo.space import SearchSpace
+    from sllmbo.task import Task
+
+HELP = (
+    "Show exactly what a chat model would be sent, with its size and price; nothing is sent, and no key is needed.\n\n"
+    "Without --study and --storage it is the first question of a new study. Exit code: 0, or 2 for a mistake in what "
+    "was asked for."
+)
+
+Purpose: TypeAlias = Literal["design", "opening", "next"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What would be sent, and what it would cost."""
+
+    purpose: Purpose
+    chat_model: str | None
+    privacy: str
+    mask_names: bool
+    version: str
+    instructions: str
+    text: str
+    schema: dict[str, Any]
+    """JSON Schema of the reply, sent with the words."""
+    input_tokens: int
+    """An estimate: of words and schema."""
+    input_cost_usd: float | None
+    """None where the price is not known."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the question as a JSON object."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def prompt(
+    data: arguments.Data,
+    target: arguments.Target,
+    kind: arguments.Kind = None,
+    drop: arguments.Drop = None,
+    time_column: arguments.TimeColumn = None,
+    group: arguments.Group = None,
+    holdout: arguments.Holdout = 0.2,
+    estimator: arguments.Estimator = "lightgbm",
+    metric: arguments.Metric = None,
+    trials: arguments.Trials = 50,
+    method: arguments.Method = "llm-tpe",
+    space: arguments.Space = None,
+    seed: arguments.Seed = 0,
+    llm: arguments.Llm = "offline",
+    base_url: arguments.BaseUrl = None,
+    description: arguments.Description = "",
+    privacy: arguments.Privacy = "description",
+    mask_names: arguments.MaskNames = False,
+    purpose: Annotated[
+        Purpose | None,
+        typer.Option(
+            help="design asks for a search space, opening for the first configurations, next for what to try now; "
+            "what comes next if left out.",
+            rich_help_panel=arguments.ADVICE,
+        ),
+    ] = None,
+    study: arguments.Study = None,
+    storage: arguments.Storage = None,
+    as_json: arguments.AsJson = False,
+) -> int:
+    """Do what `HELP` says."""
+    import optuna
+
+    from sllmbo.tuner.plan import make_plan
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
+        dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
+        plan = make_plan(
+            estimator,
+            dataset,
+            metric=metric,
+            n_trials=trials,
+            holdout_share=holdout,
+            seed=seed,
+            description=description,
+        )
+        stored = None
+        if study is not None or storage is not None:
+            stored = _stored(study or default_study_name(data, estimator, method, llm, seed), storage)
+        given = read_space(space) or _space_of(stored)
+        purpose = purpose or _next_purpose(given, stored, mask_names=mask_names)
+        rendered, schema = _render(
+            plan.task,
+            given or _documented(plan.task, plan.spec),
+            stored,
+            purpose=purpose,
+            privacy=privacy,
+            mask_names=mask_names,
+        )
+        question = _question(rendered, schema, purpose, llm, base_url, privacy=privacy, mask_names=mask_names)
+    except SllmboError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(question.to_json()) if as_json else _in_words(question))
+    return 0
+
+
+def _stored(name: str, storage: str | None) -> Study:
+    """Return a study, without making a database where there is none."""
+    from optuna import load_study
+
+    from sllmbo.tuner.tuner import open_storage, without_password
+
+    url = storage or f"sqlite:///{Path('sllmbo-out') / slug(name) / 'study.db'}"
+    missing = StudyError(f"There is no study {name!r} in {without_password(url)!r}; check --study and --storage.")
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
+        raise missing
+    opened = open_storage(url)
+    assert opened is not None
+    try:
+        return load_study(study_name=name, storage=opened)
+    except KeyError:
+        raise missing from None
+
+
+def _space_of(stored: Study | None) -> SearchSpace | None:
+    from sllmbo.space import SearchSpace
+    from sllmbo.tuner.tuner import SPACE
+
+    known = stored.user_attrs.get(SPACE) if stored is not None else None
+    return SearchSpace.from_json(known["space"]) if known else None
+
+
+def _documented(task: Task, spec: Any) -> SearchSpace:
+    from sllmbo.tuner.derive import derive_space
+    from sllmbo.tuner.tuner import Tuner
+
+    return Tuner(task=task, llm="offline", derive=lambda: derive_space(spec)).space
+
+
+def _next_purpose(space: SearchSpace | None, stored: Study | None, *, mask_names: bool) -> Purpose:
+    if stored is not None and stored.get_trials(deepcopy=False):
+        return "next"
+    return "opening" if space is not None or mask_names else "design"
+
+
+def _render(
+    task: Task,
+    space: SearchSpace,
+    stored: Study | None,
+    *,
+    purpose: Purpose,
+    privacy: Privacy,
+    mask_names: bool,
+) -> tuple[Prompt, dict[str, Any]]:
+    from sllmbo import prompts
+    from sllmbo.advisors.llm import documented_space
+    from sllmbo.history import History
+    from sllmbo.samplers import AdvisedSampler, study_history
+
+    if purpose == "design":
+        if mask_names:
+            raise ConfigError("With --mask-names no chat model is asked for a search space; see --purpose opening.")
+        told = prompts.visible(task, privacy)
+        return prompts.render_design(told, documented_space(told)), prompts.design_schema()
+    history = study_history(stored) if stored is not None else History(task.direction)
+    told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
+    sampler = inspect.signature(AdvisedSampler).parameters
+    n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default
+    rendered = prompts.render_suggestions(told_all.task, told_all.space, told_all.history, n=n, purpose=purpose)
+    return rendered, prompts.suggestions_schema(told_all.space, n)
+
+
+def _question(
+    rendered: Prompt,
+    schema: dict[str, Any],
+    purpose: Purpose,
+    llm: str,
+    base_url: str | None,
+    *,
+    privacy: str,
+    mask_names: bool,
+) -> Question:
+    from sllmbo.advisors.choose import REPLAYS
+    from sllmbo.prompts.words import tokens
+
+    chat_model = None if llm == "offline" or llm.startswith(REPLAYS) else llm
+    n = tokens(rendered.instructions) + tokens(rendered.text) + tokens(json.dumps(schema))
+    cost = None if chat_model is None or base_url is not None else _listed_price(chat_model, n)
+    return Question(
+        purpose=purpose,
+        chat_model=chat_model,
+        privacy=privacy,
+        mask_names=mask_names,
+        version=rendered.version,
+        instructions=rendered.instructions,
+        text=rendered.text,
+        schema=schema,
+        input_tokens=n,
+        input_cost_usd=cost,
+    )
+
+
+def _listed_price(llm: str, n_tokens: int) -> float | None:
+    """Return the price of so many input tokens by the price table, in US dollars, of the first chat model named."""
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.usage import RequestUsage
+
+    from sllmbo.llm.resolve import split_chain, split_spec
+
+    provider, name = split_spec(split_chain(llm)[0])
+    usage = RequestUsage(input_tokens=n_tokens)
+    try:
+        return float(ModelResponse(parts=[], usage=usage, model_name=name, provider_name=provider).cost().total_price)
+    except (LookupError, ValueError, AssertionError):
+        return None
+
+
+def _in_words(question: Question) -> str:
+    """Return the question for people; characters that a terminal would obey were escaped when it was rendered."""
+    price = "price unknown" if question.input_cost_usd is None else f"{question.input_cost_usd:.2g} US dollars"
+    asked = question.chat_model or "a chat model (none is named; --llm names one)"
+    return "\n".join(
+        [
+            f"=== What {asked} would be sent: purpose {question.purpose}, privacy {question.privacy}, "
+            f"words {question.version} ===",
+            "=== Instructions ===",
+            question.instructions,
+            "=== Text ===",
+            question.text,
+            "=== JSON Schema of the reply ===",
+            json.dumps(question.schema),
+            f"=== About {question.input_tokens} input tokens, {price}. Nothing was sent. ===",
+        ]
+    )
