@@ -3,7 +3,7 @@ The words: a task and its history become a question, and the reply becomes value
 """
 
 from sllmbo.prompts.masking import Masking
-from sllmbo.prompts.memory import ChatMemory, DigestMemory, Memory, Message, SummaryMemory
+from sllmbo.prompts.memory import ChatMemory, DigestMemory, Memory, MemoryName, Message, SummaryMemory
 from sllmbo.prompts.privacy import Privacy, check_privacy, visible
 from sllmbo.prompts.render import Prompt, render_condense, render_design, render_suggestions
 from sllmbo.prompts.replies import (
@@ -22,6 +22,7 @@ __all__ = [
     "DigestMemory",
     "Masking",
     "Memory",
+    "MemoryName",
     "Message",
     "Privacy",
     "Prompt",

@@ -8,6 +8,7 @@ for those that cannot be sent as they are, being long or holding characters that
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -126,8 +127,8 @@ def mask_awkward(space: SearchSpace) -> Masking:
     """
     Return the masking that replaces only what is awkward to send.
 
-    Awkward are names that are no plain words, or long, and long categories. The true name becomes a part of the note on
-    the parameter, which is quoted.
+    Awkward are names that are no plain words, or long, and categories that are long or hold characters that are not
+    seen. The true name becomes a part of the note on the parameter, which is quoted.
     """
     taken = {*space, *(label for p in space.values() if isinstance(p, Categorical) for label in p.labels())}
     fresh_names = (name for number in count(1) if (name := f"x{number}") not in taken)
@@ -135,9 +136,13 @@ def mask_awkward(space: SearchSpace) -> Masking:
     names = {name: name if is_plain(name) else next(fresh_names) for name in space}
 
     def short(choice: Scalar) -> Scalar:
-        return next(fresh_choices) if isinstance(choice, str) and len(choice) > _LONGEST_CHOICE else choice
+        return next(fresh_choices) if isinstance(choice, str) and _is_awkward(choice) else choice
 
     return _masking(space, names, short, everything=False)
+
+
+def _is_awkward(choice: str) -> bool:
+    return len(choice) > _LONGEST_CHOICE or any(unicodedata.category(c).startswith("C") for c in choice)
 
 
 def _masking(

@@ -19,6 +19,7 @@ from sllmbo.prompts.standing import standing
 from sllmbo.prompts.table import trial_table
 from sllmbo.space import SearchSpace
 
+MemoryName: TypeAlias = Literal["digest", "summary", "chat"]
 Message: TypeAlias = tuple[Literal["user", "assistant"], str]
 
 MAX_SUMMARY = 1_500

@@ -14,6 +14,7 @@ from typing import Any
 
 _PLAIN = 10_000_000
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_HEADING = re.compile(r"[A-Z]{3,}")
 _PIECE = re.compile(r"_?[A-Za-z]+|[0-9]{1,3}| (?=[0-9])|[^\sA-Za-z0-9]+|\n+")
 
 
@@ -43,8 +44,8 @@ def value(given: Any, digits: int = 4) -> str:
 
 
 def name(given: str) -> str:
-    """Return a parameter name, in quotes if it is not a plain word."""
-    return given if is_plain(given, 60) else quoted(given, 60)
+    """Return a parameter name, in quotes if it is not a plain word, or looks like a heading."""
+    return given if is_plain(given) and not _HEADING.fullmatch(given) else quoted(given, 60)
 
 
 def is_plain(given: str, limit: int = 60) -> bool:
