@@ -25,7 +25,8 @@ from sllmbo.testing import chat_server
 
 LEFT_OUT = {
     **dict.fromkeys(["data", "space"], "written as a hash and a value of its own"),
-    **dict.fromkeys(["llm", "base_url", "privacy", "mask_names", "record"], "the advice is in the recording"),
+    **dict.fromkeys(["llm", "base_url", "privacy", "mask_names", "memory", "record"], "the advice is in the recording"),
+    **dict.fromkeys(["max_calls", "max_tokens", "max_cost"], "a refused question is in the recording as well"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),

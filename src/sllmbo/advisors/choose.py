@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sllmbo.advisors.advisor import Advisor
 from sllmbo.errors import ConfigError
-from sllmbo.prompts import Privacy, check_privacy
+from sllmbo.prompts import MemoryName, Privacy, check_privacy
 
 REPLAYS = ("replay:", "replay-lenient:")
 """How the name of a recording begins."""
@@ -21,6 +21,7 @@ def choose_advisor(
     base_url: str | None = None,
     privacy: Privacy = "description",
     mask_names: bool = False,
+    memory: MemoryName = "digest",
 ) -> Advisor:
     """
     Return the advisor that *llm* names.
@@ -33,6 +34,8 @@ def choose_advisor(
         base_url: An OpenAI-compatible server for "provider:model", such as vLLM or llama.cpp.
         privacy: What "provider:model" is told at most, see `LLMAdvisor`. The other advisors send nothing.
         mask_names: Whether "provider:model" is told no names, see `LLMAdvisor`.
+
+        memory: What "provider:model" is told of the trials: "digest", "summary" or "chat", see `LLMAdvisor`.
 
     Raises:
         ConfigError: If *llm* names nothing that there is, a key is missing, *privacy* is no level, or an `Advisor` is
@@ -64,4 +67,4 @@ def choose_advisor(
         raise ConfigError(f"llm={llm!r} is neither 'offline' nor 'provider:model' nor 'replay:FILE'.")
     from sllmbo.advisors.llm import LLMAdvisor
 
-    return LLMAdvisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names)
+    return LLMAdvisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names, memory=memory)

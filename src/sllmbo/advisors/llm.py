@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
@@ -20,7 +20,6 @@ from sllmbo.usage import Usage
 
 T = TypeVar("T")
 
-MemoryName: TypeAlias = Literal["digest", "summary", "chat"]
 
 _LOG = logging.getLogger("sllmbo")
 
@@ -65,19 +64,19 @@ class LLMAdvisor:
         reply_mode: ReplyMode = "auto",
         max_tokens: int = 8192,
         price: tuple[float, float] | None = None,
-        memory: MemoryName = "digest",
+        memory: prompts.MemoryName = "digest",
         condense_every: int = 10,
         privacy: prompts.Privacy = "description",
         mask_names: bool = False,
     ) -> None:
-        if memory not in get_args(MemoryName):
-            raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(MemoryName))}.")
+        if memory not in get_args(prompts.MemoryName):
+            raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(prompts.MemoryName))}.")
         if condense_every < 1:
             raise ConfigError(f"condense_every={condense_every!r} must be at least 1 trial.")
         prompts.check_privacy(privacy)
         self._privacy: prompts.Privacy = privacy
         self._mask_names = mask_names
-        self._memory: MemoryName = memory
+        self._memory: prompts.MemoryName = memory
         self._condense_every = condense_every
         self._gateway = Gateway(
             llm, base_url=base_url, timeout=timeout, reply_mode=reply_mode, max_tokens=max_tokens, price=price

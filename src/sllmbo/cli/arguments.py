@@ -116,6 +116,22 @@ Privacy: TypeAlias = Annotated[
 MaskNames: TypeAlias = Annotated[
     bool, _option(ADVICE, "Tell a chat model x1, c1 and so on instead of names.", "--mask-names")
 ]
+Memory: TypeAlias = Annotated[
+    Literal["digest", "summary", "chat"],
+    _option(
+        ADVICE,
+        "What of the trials a chat model is told: a digest of all, its own summaries, or the whole conversation.",
+    ),
+]
+MaxCalls: TypeAlias = Annotated[
+    int | None, _option(ADVICE, "Requests to chat models, over the whole study.", "--max-calls", metavar="N")
+]
+MaxTokens: TypeAlias = Annotated[
+    int | None, _option(ADVICE, "Tokens to and from chat models, over the whole study.", "--max-tokens", metavar="N")
+]
+MaxCost: TypeAlias = Annotated[
+    float | None, _option(ADVICE, "US dollars for chat models, over the whole study.", "--max-cost", metavar="USD")
+]
 Record: TypeAlias = Annotated[
     Path | None, _option(ADVICE, "Write all advice down here, for `sllmbo replay FILE`.", metavar="FILE")
 ]

@@ -16,21 +16,23 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
     from sllmbo.advisors import Advisor
-    from sllmbo.prompts import Privacy
+    from sllmbo.prompts import MemoryName, Privacy
     from sllmbo.space import SearchSpace
     from sllmbo.task import Kind
     from sllmbo.tuner.data import Dataset
 
 
-def check_budget(trials: int, seconds: float | None) -> None:
+def make_budget(
+    *, trials: int, seconds: float | None, calls: int | None, tokens: int | None, cost_usd: float | None
+) -> Budget:
     """
-    Check the limits before anything is read.
+    Return what may be spent.
 
     Raises:
-        ConfigError: If one is not positive.
+        ConfigError: If a limit is not positive.
     """
     try:
-        Budget(trials=trials, seconds=seconds)
+        return Budget(trials=trials, seconds=seconds, calls=calls, tokens=tokens, cost_usd=cost_usd)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -107,7 +109,14 @@ def read_dataset(
 
 
 def make_advisor(
-    llm: str, base_url: str | None, record: Path | None, method: str, *, privacy: Privacy, mask_names: bool
+    llm: str,
+    base_url: str | None,
+    record: Path | None,
+    method: str,
+    *,
+    privacy: Privacy,
+    mask_names: bool,
+    memory: MemoryName = "digest",
 ) -> Advisor | None:
     """
     Return the advisor, recorded if that is wanted; None for a method that asks none.
@@ -120,7 +129,7 @@ def make_advisor(
     from sllmbo.tuner.methods import ADVISED
 
     if method in ADVISED:
-        advisor = choose_advisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names)
+        advisor = choose_advisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names, memory=memory)
         return advisor if record is None else RecordingAdvisor(advisor, record)
     if record is not None:
         raise ConfigError(f"--record {str(record)!r} has nothing to record: the method {method!r} asks no advisor.")

@@ -14,12 +14,12 @@ import typer
 from sllmbo.cli import arguments
 from sllmbo.cli.options import (
     advisor_in_words,
-    check_budget,
     data_in_words,
     default_study_name,
     judging_in_words,
     made,
     make_advisor,
+    make_budget,
     make_pruner,
     read_dataset,
     read_space,
@@ -60,6 +60,10 @@ def tune(
     description: arguments.Description = "",
     privacy: arguments.Privacy = "description",
     mask_names: arguments.MaskNames = False,
+    memory: arguments.Memory = "digest",
+    max_calls: arguments.MaxCalls = None,
+    max_tokens: arguments.MaxTokens = None,
+    max_cost: arguments.MaxCost = None,
     record: arguments.Record = None,
     out: arguments.Out = None,
     study: arguments.Study = None,
@@ -89,9 +93,9 @@ def tune(
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)
-        check_budget(trials, timeout)
+        budget = make_budget(trials=trials, seconds=timeout, calls=max_calls, tokens=max_tokens, cost_usd=max_cost)
         given_space = read_space(space)
-        advisor = make_advisor(llm, base_url, record, method, privacy=privacy, mask_names=mask_names)
+        advisor = make_advisor(llm, base_url, record, method, privacy=privacy, mask_names=mask_names, memory=memory)
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
         dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
@@ -116,6 +120,7 @@ def tune(
                 space=given_space,
                 n_trials=trials,
                 timeout=timeout,
+                budget=budget,
                 patience=patience,
                 method=method,
                 llm=advisor,
