@@ -30,6 +30,9 @@ HELP = (
     "was asked for."
 )
 
+_BEFORE_THE_OPENING = {"default", "tuned-default"}
+"""Sources of the trials that are run before anybody is asked."""
+
 Purpose: TypeAlias = Literal["design", "opening", "next"]
 
 
@@ -160,7 +163,10 @@ def _documented(task: Task, spec: Any) -> SearchSpace:
 
 
 def _next_purpose(space: SearchSpace | None, stored: Study | None, *, mask_names: bool) -> Purpose:
-    if stored is not None and stored.get_trials(deepcopy=False):
+    from sllmbo.samplers import study_history
+
+    sources = {o.source for o in study_history(stored)} if stored is not None else set()
+    if sources - _BEFORE_THE_OPENING:
         return "next"
     return "opening" if space is not None or mask_names else "design"
 
