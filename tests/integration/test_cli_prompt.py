@@ -15,6 +15,7 @@ import quicktok
 import typer
 
 import sllmbo
+from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.cli.app import app, run
 from sllmbo.cli.options import read_space
 from sllmbo.space import Float, SearchSpace
@@ -63,14 +64,14 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return json.loads(capsys.readouterr().out)
 
 
-def tuned(server: ChatServer, n_trials: int, **about: Any) -> sllmbo.TuneResult:
+def tuned(server: ChatServer, n_trials: int, *, memory: Any = "digest", **about: Any) -> sllmbo.TuneResult:
+    asked: dict[str, Any] = {"privacy": about.pop("privacy", "description"), "memory": memory}
     return sllmbo.tune(
         "ridge",
         from_frame(read_table(TABLE), "price"),
         n_trials=n_trials,
         method="llm",
-        llm="openai:any",
-        base_url=server.base_url,
+        llm=LLMAdvisor("openai:any", base_url=server.base_url, **asked),
         storage="sqlite:///s.db",
         study_name="s",
         cv=2,
@@ -87,11 +88,15 @@ def answer(request: Any) -> Any:
     }
 
 
-@pytest.mark.parametrize("extra", [[], ["--privacy", "none"], ["--privacy", "schema", "--description", "secret"]])
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["--privacy", "none"], ["--privacy", "schema", "--description", "secret"], ["--memory", "chat"]],
+    ids=str,
+)
 def test_it_is_what_is_sent(capsys: Any, extra: list[str]) -> None:
     """The design of a space and the next question of a study are shown as a chat model then gets them."""
     names = [name.removeprefix("--") for name in extra[::2]]
-    about = dict(zip(names, extra[1::2], strict=True))
+    about: dict[str, Any] = dict(zip(names, extra[1::2], strict=True))
     design = told(capsys, "prompt", *RIDGE, "--trials", "5", *extra)
     with ChatServer(answer) as server:
         tuned(server, 5, **about)
@@ -105,7 +110,8 @@ def test_it_is_what_is_sent(capsys: Any, extra: list[str]) -> None:
 
     assert ("design", "next") == (design["purpose"], following["purpose"])
     for shown, sent in ((design, first), (following, second)):
-        assert f"{shown['instructions']}\n{shown['text']}" == sent.text
+        said = [words for _, words in shown["conversation"]]
+        assert " ".join([shown["instructions"], *said, shown["text"]]).split() == sent.text.split()
         assert shown["schema"]["properties"].keys() == sent.schema["properties"].keys()
     assert "secret" not in first.text + second.text
 

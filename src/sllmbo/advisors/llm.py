@@ -156,7 +156,7 @@ class LLMAdvisor:
             request.history,
             n=request.n,
             purpose=request.purpose,
-            memory=self._memory_with(memo),
+            memory=memory_of(self._memory, memo),
         )
         answer, raw = self._ask(
             prompt,
@@ -164,13 +164,6 @@ class LLMAdvisor:
             lambda reply: prompts.parse_suggestions(reply, request.space, request.n),
         )
         return answer, raw, prompt.version
-
-    def _memory_with(self, memo: Memo | None) -> prompts.Memory:
-        if self._memory == "chat":
-            return prompts.ChatMemory()
-        if self._memory == "summary":
-            return prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
-        return prompts.DigestMemory()
 
     def _memo(self, request: AdviceRequest) -> tuple[Memo | None, Usage]:
         """Return the notes in force: new ones where enough trials have come since the last."""
@@ -212,6 +205,15 @@ class LLMAdvisor:
             error.raw = "\n".join(replies)
             raise
         return answer, "\n".join(replies)
+
+
+def memory_of(name: prompts.MemoryName, memo: Memo | None) -> prompts.Memory:
+    """Return the memory of this name, with the notes in force."""
+    if name == "chat":
+        return prompts.ChatMemory()
+    if name == "summary":
+        return prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
+    return prompts.DigestMemory()
 
 
 def documented_space(task: Task) -> SearchSpace | None:

@@ -20,7 +20,7 @@ from sllmbo.errors import ConfigError, SllmboError, StudyError
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from sllmbo.prompts import Privacy, Prompt
+    from sllmbo.prompts import MemoryName, Privacy, Prompt
     from sllmbo.space import SearchSpace
     from sllmbo.task import Task
 
@@ -46,6 +46,8 @@ class Question:
     mask_names: bool
     version: str
     instructions: str
+    conversation: tuple[tuple[str, str], ...]
+    """What was said before, between instructions and text: with --memory chat."""
     text: str
     schema: dict[str, Any]
     """JSON Schema of the reply, sent with the words."""
@@ -78,6 +80,7 @@ def prompt(
     description: arguments.Description = "",
     privacy: arguments.Privacy = "description",
     mask_names: arguments.MaskNames = False,
+    memory: arguments.Memory = "digest",
     purpose: Annotated[
         Purpose | None,
         typer.Option(
@@ -120,6 +123,7 @@ def prompt(
             purpose=purpose,
             privacy=privacy,
             mask_names=mask_names,
+            memory=memory,
         )
         question = _question(rendered, schema, purpose, llm, base_url, privacy=privacy, mask_names=mask_names)
     except SllmboError as error:
@@ -179,22 +183,29 @@ def _render(
     purpose: Purpose,
     privacy: Privacy,
     mask_names: bool,
+    memory: MemoryName,
 ) -> tuple[Prompt, dict[str, Any]]:
     from sllmbo import prompts
-    from sllmbo.advisors.llm import documented_space
+    from sllmbo.advisors.llm import documented_space, memory_of
     from sllmbo.history import History
     from sllmbo.samplers import AdvisedSampler, study_history
+    from sllmbo.samplers._reader import memo_of
 
     if purpose == "design":
         if mask_names:
             raise ConfigError("With --mask-names no chat model is asked for a search space; see --purpose opening.")
         told = prompts.visible(task, privacy)
         return prompts.render_design(told, documented_space(told)), prompts.design_schema()
-    history = study_history(stored) if stored is not None else History(task.direction)
+    history, memo = History(task.direction), None
+    if stored is not None:
+        trials = stored.get_trials(deepcopy=False)
+        history, memo = study_history(stored), memo_of(trials, before=len(trials))
     told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
     sampler = inspect.signature(AdvisedSampler).parameters
     n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default
-    rendered = prompts.render_suggestions(told_all.task, told_all.space, told_all.history, n=n, purpose=purpose)
+    rendered = prompts.render_suggestions(
+        told_all.task, told_all.space, told_all.history, n=n, purpose=purpose, memory=memory_of(memory, memo)
+    )
     return rendered, prompts.suggestions_schema(told_all.space, n)
 
 
@@ -212,7 +223,8 @@ def _question(
     from sllmbo.prompts.words import tokens
 
     chat_model = None if llm == "offline" or llm.startswith(REPLAYS) else llm
-    n = tokens(rendered.instructions) + tokens(rendered.text) + tokens(json.dumps(schema))
+    said = (said for _, said in rendered.conversation)
+    n = sum(map(tokens, (rendered.instructions, *said, rendered.text, json.dumps(schema))))
     cost = None if chat_model is None or base_url is not None else _listed_price(chat_model, n)
     return Question(
         purpose=purpose,
@@ -221,6 +233,7 @@ def _question(
         mask_names=mask_names,
         version=rendered.version,
         instructions=rendered.instructions,
+        conversation=rendered.conversation,
         text=rendered.text,
         schema=schema,
         input_tokens=n,
@@ -253,6 +266,7 @@ def _in_words(question: Question) -> str:
             f"words {question.version} ===",
             "=== Instructions ===",
             question.instructions,
+            *(f"=== Said before by {who} ===\n{said}" for who, said in question.conversation),
             "=== Text ===",
             question.text,
             "=== JSON Schema of the reply ===",
