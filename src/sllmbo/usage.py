@@ -12,7 +12,7 @@ class Usage:
     """What one or more questions to an advisor have cost."""
 
     calls: int = 0
-    """Requests that a chat model answered."""
+    """Requests that were sent to a chat model."""
 
     input_tokens: int = 0
     output_tokens: int = 0

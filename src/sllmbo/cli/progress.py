@@ -119,7 +119,7 @@ class _ProgressHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print the warning, unless it was there before or stands on the line of its trial."""
         message = record.getMessage()
-        if message in self._seen or record.funcName == "fall_back":
+        if message in self._seen or hasattr(record, "trial"):
             return
         self._seen.add(message)
         self._progress.fact("Warning", message, "yellow")

@@ -29,6 +29,7 @@ def warn_of(error: Exception, trial: FrozenTrial, *, advisor: Advisor | None, sa
         type(error).__name__,
         _reason(error),
         type(sampler).__name__,
+        extra={"trial": trial.number},
     )
 
 

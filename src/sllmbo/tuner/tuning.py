@@ -14,15 +14,15 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from sllmbo.advisors import Advisor
+from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
 from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.prompts import Privacy
 from sllmbo.samplers import MixingPolicy, study_history
-from sllmbo.samplers._record import ORIGIN, SOURCE
 from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import BudgetCallback, PatienceCallback
@@ -34,7 +34,7 @@ from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, fit, make_split
 from sllmbo.tuner.metrics import Metric, Scorer
 from sllmbo.tuner.plan import Plan, make_plan
 from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
-from sllmbo.tuner.tuner import SPACE, Tuner, without_password
+from sllmbo.tuner.tuner import Tuner, without_password
 
 Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
 
@@ -317,7 +317,7 @@ def _conclude(
         study=tuner.study.study_name,
         storage=without_password(storage) if isinstance(storage, str) else None,
         estimator_name=spec.name,
-        advisor=_advisor_of(tuner),
+        advisor=_advisor_of(tuner, records),
         notes=dataset.notes,
         trials=tuple(records),
         estimator=fit(spec, best.params, dataset, seed),
@@ -332,10 +332,12 @@ def _heldout(
     return None
 
 
-def _advisor_of(tuner: Tuner) -> str:
+def _advisor_of(tuner: Tuner, records: Sequence[Mapping[str, Any]]) -> str:
     if tuner.advisor is None:
         return ""
-    for trial in reversed(tuner.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))):
-        if trial.user_attrs.get(SOURCE) == "llm":
-            return str(trial.user_attrs.get(ORIGIN, "llm"))
-    return "rules (no chat model)" if tuner.study.user_attrs[SPACE].get("source") != "llm" else "llm"
+    origins = {record["source"]: record["origin"] for record in records}
+    if "llm" in origins:
+        return str(origins["llm"])
+    if "rules" in origins or isinstance(tuner.advisor, RuleAdvisor):
+        return "rules (no chat model)"
+    return "none that gave usable advice"
