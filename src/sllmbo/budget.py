@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sllmbo.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -13,14 +15,14 @@ class Budget:
     What a study may spend. None means no limit.
 
     Raises:
-        ValueError: If a limit is not positive.
+        ConfigError: If a limit is not positive.
     """
 
     trials: int | None = None
-    """Trials of the study in all, whoever runs them; those of earlier sessions count, abandoned ones do not."""
+    """Trials of the study in all, whoever runs them; those of earlier runs count, abandoned ones do not."""
 
     seconds: float | None = None
-    """Wall time of this session. The running trial is finished."""
+    """Wall time of this run. The running trial is finished."""
 
     calls: int | None = None
     """Requests to a chat model, over the whole study and all its workers."""
@@ -40,4 +42,4 @@ class Budget:
         for name in ("trials", "seconds", "calls", "tokens", "cost_usd"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
-                raise ValueError(f"Budget {name}={limit!r} must be positive; leave it out for no limit.")
+                raise ConfigError(f"Budget {name}={limit!r} must be positive; leave it out for no limit.")

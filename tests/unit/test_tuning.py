@@ -237,3 +237,11 @@ def test_nothing_can_be_set_aside(diabetes) -> None:
     result = sllmbo.tune("ridge", *diabetes, holdout_share=0, n_trials=2, seed=0)
 
     assert (None, None) == (result.heldout_best, result.heldout_default)
+
+
+def test_a_budget_may_hold_trials_and_seconds(diabetes) -> None:
+    """Trials of a budget count where no number is given, and the number goes before."""
+    budget = sllmbo.Budget(trials=3)
+
+    assert 3 == sllmbo.tune("ridge", *diabetes, budget=budget, cv=2, seed=0).n_trials
+    assert 2 == sllmbo.tune("ridge", *diabetes, budget=budget, n_trials=2, cv=2, seed=0).n_trials

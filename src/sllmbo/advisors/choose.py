@@ -46,10 +46,10 @@ def choose_advisor(
         llm = os.environ.get("SLLMBO_LLM") or "offline"
     check_privacy(privacy)
     if not isinstance(llm, str):
-        if privacy != "description" or mask_names:
+        if (privacy, mask_names, memory, base_url) != ("description", False, "digest", None):
             raise ConfigError(
-                f"privacy={privacy!r} and mask_names={mask_names!r} would not reach {llm!r}; give them to "
-                "LLMAdvisor(...) itself."
+                f"privacy={privacy!r}, mask_names={mask_names!r}, memory={memory!r} and base_url={base_url!r} would not "
+                f"reach {llm!r}; give them to LLMAdvisor(...) itself."
             )
         return llm
     if base_url is not None and (llm == "offline" or llm.startswith(REPLAYS)):

@@ -127,6 +127,9 @@ class LLMAdvisor:
                 raise
             memo, spent = self._condensed(request)
             answer, raw, version = self._suggested(request, memo)
+        except AdviceError as error:
+            error.usage = spent + error.usage
+            raise
         return [
             Advice(
                 params=masking.unmask(params),
@@ -183,7 +186,9 @@ class LLMAdvisor:
         memory = prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
         prompt = prompts.render_condense(request.task, request.space, request.history, memory)
         answer, _ = self._ask(prompt, prompts.condense_schema(), prompts.parse_condense)
-        return Memo(text=answer.value, after=len(request.history)), answer.usage
+        # What is still running has no result yet: it and all after it are told again.
+        after = next((o.number for o in request.history if o.state == "running"), len(request.history))
+        return Memo(text=answer.value, after=after), answer.usage
 
     def _ask(self, prompt: prompts.Prompt, schema: dict[str, Any], parse: Callable[[Any], T]) -> tuple[Answer[T], str]:
         """Ask, and return the answer and the replies that it was had from, those that were corrected among them."""

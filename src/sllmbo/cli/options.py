@@ -31,10 +31,7 @@ def make_budget(
     Raises:
         ConfigError: If a limit is not positive.
     """
-    try:
-        return Budget(trials=trials, seconds=seconds, calls=calls, tokens=tokens, cost_usd=cost_usd)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return Budget(trials=trials, seconds=seconds, calls=calls, tokens=tokens, cost_usd=cost_usd)
 
 
 def slug(name: str) -> str:
@@ -42,13 +39,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
 
 
-def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: int) -> str:
-    """Return a readable name that is the same for the same command; a chat model is part of it."""
+def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: int, memory: str = "digest") -> str:
+    """Return a readable name that is the same for the same command; a chat model and its memory are part of it."""
     from sllmbo.advisors.choose import REPLAYS
     from sllmbo.tuner.methods import ADVISED
 
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
-    advised = f"-{llm}" if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS) else ""
+    advised = (
+        f"-{llm}{'' if memory == 'digest' else f'-{memory}'}"
+        if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS)
+        else ""
+    )
     return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}{advised}-seed{seed}")
 
 

@@ -90,6 +90,7 @@ def tune(
         from sllmbo.cli.rerun import record_run
         from sllmbo.cli.summary import tell_next_steps, tell_result
         from sllmbo.cli.watch import Watch
+        from sllmbo.tuner.tuner import without_password
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)
@@ -99,7 +100,7 @@ def tune(
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
         dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
-        name = study or default_study_name(data, estimator, method, llm, seed)
+        name = study or default_study_name(data, estimator, method, llm, seed, memory)
         folder = made(out or Path("sllmbo-out") / slug(name))
         url = storage or f"sqlite:///{folder / 'study.db'}"
         watch = Watch(
@@ -109,7 +110,7 @@ def tune(
             judging=judging_in_words(dataset, cv, holdout),
             advisor=advisor_in_words(method, llm, base_url, privacy=privacy, mask_names=mask_names),
             notes=dataset.notes,
-            storage=url,
+            storage=without_password(url),
         )
         recording = record_run(advisor, data, options, given_space)
         try:

@@ -7,7 +7,6 @@ the good trials lie and what was never visited, and the trials themselves as one
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -64,33 +63,23 @@ def _state(study: Standing, n_trials: int | None) -> str:
 
 def _unsuccessful(study: Standing) -> str:
     failed = study.history.failures()
-    lines = [_kinds(study.space, failed), *_where_all_fail(study, failed)] if failed else []
+    lines = [_kinds(failed), *_where_all_fail(study, failed)] if failed else []
     if study.collapsed:
         named = words.some((f"#{o.number} {study.value(o.value or 0.0)}" for o in study.collapsed), _N_NUMBERS)
         lines.append(f"Collapsed (complete, but far worse than the others): {named}.")
     return "\n".join(["FAILURES", *lines]) if lines else ""
 
 
-def _kinds(space: SearchSpace, failed: Sequence[Observation]) -> str:
+def _kinds(failed: Sequence[Observation]) -> str:
     """Return the failures by class, each with its latest reason and some trials."""
     kinds: dict[str, list[Observation]] = {}
     for o in reversed(failed):
         kinds.setdefault(o.reason.partition(":")[0].strip(), []).append(o)
     told = [
-        f"{_reason(space, same[0])} {len(same)}x (latest {', '.join(f'#{o.number}' for o in same[:_N_NUMBERS])})"
+        f"{words.quoted(same[0].reason or 'unknown', _MAX_REASON)} {len(same)}x (latest {', '.join(f'#{o.number}' for o in same[:_N_NUMBERS])})"
         for same in sorted(kinds.values(), key=len, reverse=True)
     ]
     return f"Failed {len(failed)}: {words.some(told, _N_KINDS)}."
-
-
-def _reason(space: SearchSpace, o: Observation) -> str:
-    """Errors may quote a cell of the data: only names and categories of the space are let through."""
-    known = {*space, *(str(c) for p in space.values() if isinstance(p, Categorical) for c in p.choices)}
-
-    def mask(match: re.Match[str]) -> str:
-        return match.group(0) if match.group(2) in known else f"{match.group(1)}...{match.group(1)}"
-
-    return words.quoted(re.sub(r"(['\"])(.*?)\1", mask, o.reason) or "unknown", _MAX_REASON)
 
 
 def _where_all_fail(study: Standing, failed: Sequence[Observation]) -> list[str]:

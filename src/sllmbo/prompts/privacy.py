@@ -10,24 +10,30 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
     description     what was written in words: the description of the task, notes on parameters, messages of errors, the
                     reasons of earlier proposals
 
-Rows, labels and names of columns are on no level.
+Rows, labels and names of columns are on no level. Messages of errors may quote them, so what is quoted there is cut out.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from sllmbo.errors import ConfigError
 from sllmbo.history import History, Observation
-from sllmbo.space import SearchSpace
+from sllmbo.space import Categorical, SearchSpace
 from sllmbo.task import DataFacts, Task
 
 Privacy: TypeAlias = Literal["none", "schema", "statistics", "description"]
 LEVELS: tuple[str, ...] = get_args(Privacy)
 
 _ERROR_CLASS = re.compile(r"([A-Za-z_][A-Za-z0-9_.]{0,60}(?:Error|Exception|Warning|Interrupt|Exit|Pruned))(?:$|:)")
+_QUOTED = re.compile(
+    r"""(?!(?<=\w)'(?:t|s|re|ve|ll|d|m)\b)  # an apostrophe opens nothing
+    (['"`]) ((?:\\.|.)*?) (?:\1(?!\w)|\Z)  # to the end where a cut took the closing quote""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def check_privacy(privacy: str) -> None:
@@ -58,17 +64,29 @@ def visible_space(space: SearchSpace, privacy: Privacy) -> SearchSpace:
     return SearchSpace({name: replace(parameter, description="") for name, parameter in space.items()})
 
 
-def visible_history(history: History, privacy: Privacy) -> History:
-    """Return what may be told of *history*."""
+def visible_history(history: History, privacy: Privacy, space: SearchSpace) -> History:
+    """Return what may be told of *history*; of quoted words in its errors only names and categories of *space*."""
     if _reaches(privacy, "description"):
-        return history
-    return replace(history, observations=tuple(_visible_trial(o, privacy) for o in history))
+        known = {*space, *(str(c) for p in space.values() if isinstance(p, Categorical) for c in p.choices)}
+        trials = tuple(replace(o, reason=_without_quoted(o.reason, known)) if o.reason else o for o in history)
+    else:
+        trials = tuple(_visible_trial(o, privacy) for o in history)
+    return replace(history, observations=trials)
 
 
 def error_class(reason: str) -> str:
     """Return the class of the error that *reason* begins with; "Error" where that is free text."""
     match = _ERROR_CLASS.match(reason)
     return match.group(1) if match else "Error" if reason else ""
+
+
+def _without_quoted(text: str, known: Collection[str]) -> str:
+    """Errors may quote a cell of the data: return *text* with dots for all that it quotes, but *known* words."""
+
+    def cut(found: re.Match[str]) -> str:
+        return found.group() if found.group(2) in known else f"{found.group(1)}...{found.group(1)}"
+
+    return _QUOTED.sub(cut, text)
 
 
 def _visible_trial(o: Observation, privacy: Privacy) -> Observation:

@@ -40,6 +40,6 @@ def shown(task: Task, space: SearchSpace, history: History, *, privacy: Privacy,
     return Shown(
         task=masking.task(visible(task, privacy)),
         space=masking.masked,
-        history=masking.history(visible_history(history, privacy)),
+        history=masking.history(visible_history(history, privacy, space)),
         masking=masking,
     )

@@ -73,8 +73,12 @@ def repair_into(distribution: BaseDistribution, value: object) -> Any:
     Raises:
         SpaceError: If *value* has no meaning for it.
     """
+    if contains(distribution, value) and not isinstance(distribution, (IntDistribution, FloatDistribution)):
+        return distribution.to_external_repr(distribution.to_internal_repr(value))
     parameter = from_distribution(distribution)
-    repaired = parameter.repair(value) if parameter is not None else None
+    if parameter is None:
+        raise SpaceError(f"{value!r} cannot be moved into {distribution}.")
+    repaired = parameter.repair(value)
     if not contains(distribution, repaired):
         raise SpaceError(f"{value!r} cannot be moved into {distribution}.")
     return repaired

@@ -58,7 +58,7 @@ def error_in_optimize() -> BaseException | None:
     """
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "_run_trial":
+        if frame.f_code.co_name == "_run_trial" and frame.f_globals.get("__name__") == "optuna.study._optimize":
             error = frame.f_locals.get("func_err")
             return error if isinstance(error, BaseException) else None
         frame = frame.f_back  # type: ignore[assignment]

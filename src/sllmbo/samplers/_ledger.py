@@ -50,6 +50,9 @@ class StudyMeter:
         limited = self.budget is not None and self.budget.limits_advice
         if limited:
             assert self.budget is not None
+            reason = _passed(self.budget, bound, spent(self.study) + bound)
+            if reason:  # known before anything is written
+                raise BudgetExceeded(reason)
             self._write(key, call, "open", bound)
             reason = _passed(self.budget, bound, spent(self.study))
             if reason:

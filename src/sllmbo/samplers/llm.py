@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -13,7 +13,6 @@ from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.samplers._counsel import OnFailure
-from sllmbo.samplers._record import Decision
 from sllmbo.samplers.advised import AdvisedSampler, Init
 from sllmbo.samplers.mixing import Bernoulli
 from sllmbo.space import SearchSpace
@@ -34,7 +33,6 @@ class LLMSampler(AdvisedSampler):
         task: What is tuned, in words or as a `Task`.
         space: The search space: a `SearchSpace`, or Optuna's distributions by name. It lets the advisor act from the
             first trial on. Without one it is what earlier trials suggested.
-        anchors: Decisions for the turns after the default configuration.
         partner: Serves the trial when the advisor fails. TPE if None.
         init: "llm" opens with one batch of diverse points, "random" with random ones, "default" with the default alone.
         n_opening: Trials of the opening.
@@ -55,7 +53,6 @@ class LLMSampler(AdvisedSampler):
         base_url: str | None = None,
         task: Task | str | None = None,
         space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
-        anchors: Sequence[Decision] = (),
         partner: BaseSampler | None = None,
         init: Init = "llm",
         n_opening: int = 5,
@@ -68,7 +65,6 @@ class LLMSampler(AdvisedSampler):
             choose_advisor(llm, base_url=base_url),
             task=task,
             space=space,
-            anchors=anchors,
             partner=partner,
             mixing=Bernoulli(1.0),
             init=init,

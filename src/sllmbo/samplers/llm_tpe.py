@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -13,7 +13,6 @@ from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.samplers._counsel import OnFailure
-from sllmbo.samplers._record import Decision
 from sllmbo.samplers.advised import AdvisedSampler, Init
 from sllmbo.samplers.mixing import Bernoulli, MixingPolicy
 from sllmbo.space import SearchSpace
@@ -34,7 +33,6 @@ class LLMTPESampler(AdvisedSampler):
         task: What is tuned, in words or as a `Task`.
         space: The search space: a `SearchSpace`, or Optuna's distributions by name. It lets the advisor act from the
             first trial on. Without one it is what earlier trials suggested.
-        anchors: Decisions for the turns after the default configuration.
         partner: Any Optuna sampler for one objective. TPE with today's defaults if None. Its random streams are set
             from *seed* and the turn.
         mixing: Who serves which turn after the opening; a fair coin per trial if None.
@@ -68,7 +66,6 @@ class LLMTPESampler(AdvisedSampler):
         base_url: str | None = None,
         task: Task | str | None = None,
         space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
-        anchors: Sequence[Decision] = (),
         partner: BaseSampler | None = None,
         mixing: MixingPolicy | None = None,
         init: Init = "llm",
@@ -82,7 +79,6 @@ class LLMTPESampler(AdvisedSampler):
             choose_advisor(llm, base_url=base_url),
             task=task,
             space=space,
-            anchors=anchors,
             partner=partner,
             mixing=mixing if mixing is not None else Bernoulli(0.5),
             init=init,

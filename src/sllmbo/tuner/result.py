@@ -199,8 +199,9 @@ def count_sources(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 def total_usage(study: Study) -> Usage:
     """Return what the advice of *study* has cost, that of abandoned trials and of the space's design included."""
-    on_trials = [trial.user_attrs.get(USAGE) for trial in all_trials(study)]
-    told = sum((Usage.from_json(usage) for usage in on_trials if usage), Usage())
+    written = [trial.user_attrs.get(USAGE) for trial in all_trials(study)]
+    written.append(study.user_attrs.get("sllmbo:space", {}).get("usage"))
+    told = sum((Usage.from_json(usage) for usage in written if usage), Usage())
     entered = spent(study)
     return entered if entered.calls >= told.calls else told  # advisors of others enter nothing into the ledger
 

@@ -56,7 +56,7 @@ def tune(
     groups: Any = None,
     ordered: bool = False,
     space: SearchSpace | None = None,
-    n_trials: int | None = 50,
+    n_trials: int | None = None,
     timeout: float | None = None,
     budget: Budget | None = None,
     patience: int | None = None,
@@ -98,10 +98,11 @@ def tune(
         ordered: Whether the rows are in the order of time. They are then validated on later rows than they are fitted
             on, and the last ones are set aside.
         space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
-        n_trials: Trials of the study in all; those of a study that is gone on with count.
-        timeout: Seconds after which no further trial is begun.
-        budget: What questions to the chat model may cost over the whole study: calls, tokens, US dollars. Once it is
-            spent, the study goes on without advice.
+        n_trials: Trials of the study in all; those of a study that is gone on with count. None: those of *budget*,
+            else 50.
+        timeout: Seconds after which no further trial is begun. None: those of *budget*.
+        budget: Trials and seconds, and what questions to the chat model may cost over the whole study: calls, tokens,
+            US dollars. Once that is spent, the study goes on without advice.
         patience: Trials without improvement after which to stop.
         method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE" or an `Advisor`; None reads
@@ -140,7 +141,7 @@ def tune(
         True
     """
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
-    budget = replace(budget or Budget(), trials=n_trials, seconds=timeout)
+    budget = _joined(budget or Budget(), n_trials, timeout)
     plan = make_plan(
         estimator,
         dataset,
@@ -246,6 +247,12 @@ def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], 
         tuner.tell(trial, evaluation.value, details={name: v for name, v in details.items() if v == v})
 
 
+def _joined(budget: Budget, n_trials: int | None, timeout: float | None) -> Budget:
+    trials = n_trials if n_trials is not None else budget.trials
+    seconds = timeout if timeout is not None else budget.seconds
+    return replace(budget, trials=50 if trials is None else trials, seconds=seconds)
+
+
 def _check_hope(study: Study) -> None:
     history = study_history(study)
     if len(history) >= _HOPELESS and len(history.failures()) == len(history):
@@ -327,7 +334,7 @@ def _conclude(
 def _heldout(
     spec: EstimatorSpec, params: Mapping[str, Any], train: Dataset, test: Dataset, metric: Metric, seed: int
 ) -> float | None:
-    with suppress(ValueError):  # the rows set aside may lack a class that the metric needs
+    with suppress(Exception):  # all trials are done: nothing that goes wrong here may lose them
         return score_on(fit(spec, params, train, seed), test, metric)
     return None
 
