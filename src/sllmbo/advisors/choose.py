@@ -48,8 +48,8 @@ def choose_advisor(
     if not isinstance(llm, str):
         if (privacy, mask_names, memory, base_url) != ("description", False, "digest", None):
             raise ConfigError(
-                f"privacy={privacy!r}, mask_names={mask_names!r}, memory={memory!r} and base_url={base_url!r} would not "
-                f"reach {llm!r}; give them to LLMAdvisor(...) itself."
+                f"privacy={privacy!r}, mask_names={mask_names!r}, memory={memory!r} and base_url={base_url!r} would "
+                f"not reach {llm!r}; give them to LLMAdvisor(...) itself."
             )
         return llm
     if base_url is not None and (llm == "offline" or llm.startswith(REPLAYS)):

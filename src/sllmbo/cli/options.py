@@ -45,11 +45,9 @@ def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: 
     from sllmbo.tuner.methods import ADVISED
 
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
-    advised = (
-        f"-{llm}{'' if memory == 'digest' else f'-{memory}'}"
-        if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS)
-        else ""
-    )
+    advised = ""
+    if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS):
+        advised = f"-{llm}" if memory == "digest" else f"-{llm}-{memory}"
     return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}{advised}-seed{seed}")
 
 
