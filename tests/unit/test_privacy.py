@@ -29,6 +29,7 @@ from sllmbo.prompts import (
     visible,
 )
 from sllmbo.prompts.privacy import LEVELS, error_class, visible_history
+from sllmbo.samplers._failure import describe_error
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.task import DataFacts, Task
 
@@ -165,7 +166,9 @@ def test_each_level_tells_what_it_says() -> None:
 def test_messages_of_errors_stay_here(before: str, after: str, start: str, privacy: Any) -> None:
     """Whatever words an error has, below the level of descriptions its class is all that is told."""
     history = history_with_marks(12, [f"{start}{before} cellWv9 {after}"])
-    assert {"", "Error", "ValueError", "KeyError"} >= {o.reason for o in visible_history(history, privacy)}
+    assert {"", "Error", "ValueError", "KeyError"} >= {
+        o.reason for o in visible_history(history, privacy, space_with_marks())
+    }
     assert not any("Wv9" in sent for sent in rendered(task_with_marks(), space_with_marks(), history, privacy))
 
 
@@ -188,6 +191,39 @@ def test_messages_of_errors_stay_here(before: str, after: str, start: str, priva
 def test_class_of_an_error(reason: str, expected: str) -> None:
     """Only a name that ends as classes of errors do is taken for one; free text is told as "Error"."""
     assert expected == error_class(reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("could not convert 'Jane Doe' for \"C\" with 'poly'", "could not convert '...' for \"C\" with 'poly'"),
+        ("can't convert 'Jane Doe': it's a string", "can't convert '...': it's a string"),
+        ("could not convert string to float: 'Jane Doe, 12 Elm", "could not convert string to float: '...'"),
+        ("bad value b'Jane' and np.str_('Doe')", "bad value b'...' and np.str_('...')"),
+        ("cells ['Jane', \"O'Doe\"]", "cells ['...', \"...\"]"),
+        ("cell 'Jane\\'s \"dear\" Doe' is odd", "cell '...' is odd"),
+        ("column `Jane`\nof row 'Doe\nElm'", "column `...`\nof row '...'"),
+        ("parameters' values 'Jane'", "parameters'...'"),
+    ],
+)
+def test_cells_that_errors_quote_stay_here(reason: str, expected: str) -> None:
+    """What an error quotes is cut out of each memory's question, unless it is a name or category of the space."""
+    space = SearchSpace({"C": Float(0.1, 10), "kernel": Categorical(["rbf", "poly"])})
+    history = History("maximize", (Observation(0, {"C": 1.0}, state="failed", reason=f"ValueError: {reason}"),))
+    sent = rendered(Task(), space, history, "description")
+
+    assert [f"ValueError: {expected}"] == [o.reason for o in visible_history(history, "description", space)]
+    assert not any(cell in text for text in sent for cell in ("Jane", "Doe", "Elm"))
+    assert sum("ValueError" in text for text in sent) >= 4
+
+
+def test_a_cell_in_an_error_that_was_cut_to_length_stays_here() -> None:
+    """A quoted cell whose end was cut off with the message is cut out all the same."""
+    reason = describe_error(ValueError(f"could not convert string to float: '{'Jane Doe ' * 60}'"))
+    history = History("maximize", (Observation(0, {}, state="failed", reason=reason),))
+
+    assert not reason.endswith("'")
+    assert not any("Jane" in text for text in rendered(Task(), space_with_marks(), history, "description"))
 
 
 def test_corrections_keep_to_the_level() -> None:

@@ -379,16 +379,6 @@ def test_collapses(direction: Any) -> None:
     assert "Collapsed" not in suggestions(SMALL, History(direction, equal)).text
 
 
-def test_cells_in_errors_are_masked() -> None:
-    """What an error quotes is hidden, as it may be a cell of the data, unless it is a name or category of the space."""
-    reason = "ValueError: could not convert 'Jane Doe' for \"C\" with 'poly'"
-    trial = observation(0, {"C": 1.0}, state="failed", value=None, reason=reason)
-    line = section(suggestions(SMALL, History("maximize", (trial,))), "Failed 1")
-    assert "Jane" not in line
-    assert "'...'" in line
-    assert "'poly'" in line
-
-
 def test_descriptions_are_short_notes() -> None:
     """A description is told as a note, cut short: it was written before any trial and is no evidence."""
     space = SearchSpace({"C": Float(0, 1, description="strength of the penalty, which certainly must be small here")})

@@ -76,7 +76,8 @@ def _kinds(failed: Sequence[Observation]) -> str:
     for o in reversed(failed):
         kinds.setdefault(o.reason.partition(":")[0].strip(), []).append(o)
     told = [
-        f"{words.quoted(same[0].reason or 'unknown', _MAX_REASON)} {len(same)}x (latest {', '.join(f'#{o.number}' for o in same[:_N_NUMBERS])})"
+        f"{words.quoted(same[0].reason or 'unknown', _MAX_REASON)} {len(same)}x "
+        f"(latest {', '.join(f'#{o.number}' for o in same[:_N_NUMBERS])})"
         for same in sorted(kinds.values(), key=len, reverse=True)
     ]
     return f"Failed {len(failed)}: {words.some(told, _N_KINDS)}."

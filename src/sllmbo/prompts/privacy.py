@@ -10,7 +10,7 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
     description     what was written in words: the description of the task, notes on parameters, messages of errors, the
                     reasons of earlier proposals
 
-Rows, labels and names of columns are on no level. Messages of errors may quote them, so what is quoted there is cut out.
+Rows, labels and names of columns are on no level. Messages of errors may hold them: what is quoted there is cut out.
 """
 
 from __future__ import annotations
