@@ -226,6 +226,15 @@ def test_a_cell_in_an_error_that_was_cut_to_length_stays_here() -> None:
     assert not any("Jane" in text for text in rendered(Task(), space_with_marks(), history, "description"))
 
 
+def test_collections_among_the_defaults_stay_here() -> None:
+    """Defaults that are no scalars may hold classes or categories of the data: only their names are told."""
+    params = {"alpha": 1.5, "priors": (0.123, 0.877), "class_weight": {"cancer": 5.0}, "levels": [["Elm Street"]]}
+    text = render_design(Task(estimator_params=params)).text
+
+    assert "alpha=1.5, priors, class_weight, levels" in text
+    assert not any(told in text for told in ("cancer", "0.123", "Elm"))
+
+
 def test_corrections_keep_to_the_level() -> None:
     """A reply that is sent back as wrong names no parameter of the estimator that the level keeps here."""
     task = Task(estimator_params={"secret_alpha": 1.0})

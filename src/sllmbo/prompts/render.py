@@ -26,6 +26,8 @@ _SHORT_NOTE = 40
 _LONG_NOTE = 80
 _MAX_CHOICES = 12
 _MAX_PARAMS = 80
+_SCALARS = (bool, int, float, str, type(None))
+"""Defaults that are told; collections may hold classes or categories of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,10 @@ def _estimator_section(task: Task, reference: SearchSpace | None) -> str:
     sections = []
     offered = tunable(task.estimator_params, task.data)
     if offered:
-        listed = (f"{words.name(name)}={words.value(v)}" for name, v in offered.items())
+        listed = (
+            f"{words.name(name)}={words.value(v)}" if isinstance(v, _SCALARS) else words.name(name)
+            for name, v in offered.items()
+        )
         sections.append(
             f"PARAMETERS OF THE ESTIMATOR with their defaults (use these names and no others)\n"
             f"{words.some(listed, _MAX_PARAMS)}"
