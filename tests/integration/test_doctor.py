@@ -109,6 +109,7 @@ def test_what_is_wrong_and_what_to_do(check, reply) -> None:
         (("--llm", "gpt-5-mini"), "llm", "provider:name"),
         (("--llm", "cohere:command-r"), "client", "pip install"),
         (("--llm", "replay:nowhere.jsonl"), "llm", "nowhere.jsonl"),
+        (("--llm", "replay-lenient:nowhere.jsonl"), "llm", "nowhere.jsonl"),
         (("--base-url", "http://localhost:1/v1"), "server", "--llm openai:NAME"),
     ],
 )

@@ -82,10 +82,10 @@ def _configured(base_url: str | None) -> Iterator[Finding]:
 
 
 def _examine(llm: str, base_url: str | None) -> Iterator[Finding]:
-    from sllmbo.advisors.choose import choose_advisor
+    from sllmbo.advisors.choose import REPLAYS, choose_advisor
     from sllmbo.llm.resolve import split_chain
 
-    if llm == "offline" or llm.startswith("replay:"):
+    if llm == "offline" or llm.startswith(REPLAYS):
         try:
             choose_advisor(llm, base_url=base_url)
         except SllmboError as error:
