@@ -115,6 +115,42 @@ def test_a_request_whose_answer_was_not_seen_counts_at_its_bound() -> None:
     assert 500 <= spent(study).tokens <= 4_000
 
 
+@pytest.mark.parametrize(
+    ("failure", "is_billed"),
+    [(chat_server.dropped(), True), (chat_server.reset(), True), (chat_server.status(500), False), (None, False)],
+)
+def test_what_a_failed_request_counts(failure, is_billed) -> None:
+    """A connection that was lost after sending counts at its bound; an error of the server or a refusal nothing."""
+    with ChatServer([failure or {}]) as server:
+        base_url = server.base_url
+        if failure is None:
+            server.__exit__(None, None, None)  # its port is closed from here on
+        advisor = LLMAdvisor("openai:any", base_url=base_url, timeout=0.3, max_tokens=500, price=PRICE)
+        sampler = sllmbo.LLMSampler(advisor, space=SPACE, seed=0, budget=sllmbo.Budget(calls=3))
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(_objective, n_trials=3)
+
+    assert entries(study)
+    assert all(is_billed == (entry["usage"]["output_tokens"] >= 500) for entry in entries(study))
+    assert is_billed == (spent(study).cost_usd > 0)
+
+
+@pytest.mark.parametrize("budget", [None, sllmbo.Budget(tokens=100_000)])
+def test_the_token_limit_stays_where_a_budget_needs_it(budget) -> None:
+    """A server that rejects the token limit is asked without one only where no budget is in force."""
+
+    def reply(request):
+        return chat_server.status(400, "unknown field max_tokens") if "max_tokens" in request.body else {"sum": 5}
+
+    with ChatServer(reply) as server:
+        study = _study(server, budget, n_trials=8)
+        unlimited = [request for request in server.requests if "max_tokens" not in request.body]
+
+    assert (budget is None) == bool(unlimited)
+    if budget is not None:
+        assert "max_tokens" in study.trials[1].user_attrs["sllmbo:fallback"]["reason"]
+
+
 WORKER = """
 import sys
 import optuna

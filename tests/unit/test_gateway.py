@@ -29,11 +29,12 @@ from sllmbo.errors import (
     ReplyError,
     Unavailable,
 )
-from sllmbo.llm import Answer, Gateway, allow_requests
-from sllmbo.llm.resolve import PROVIDERS, resolve
+from sllmbo.llm import Answer, Gateway, allow_requests, listed_price
+from sllmbo.llm.resolve import PROVIDERS, resolve, without_keys
 from sllmbo.testing import chat_server
 from sllmbo.testing.chat_server import ChatServer
 
+_OPENAI = ("openai", "openai-responses", "openai-chat")
 SCHEMA = {
     "type": "object",
     "properties": {"x": {"type": "integer", "minimum": 0, "maximum": 9}},
@@ -394,39 +395,18 @@ def test_usage_with_a_price_that_was_stated() -> None:
     assert pytest.approx(1000 * 2e-6 + 2 * 10e-6) == usage.cost_usd
 
 
-@pytest.mark.parametrize("repairs", [0, 1, 3])
-def test_no_question_costs_more_than_its_bound(repairs: int) -> None:
-    """However badly a chat model answers, calls, tokens and price stay within what was said before."""
-    long = chat_server.text("é" * 40_000, input_tokens=0, truncated=True)
-    with ChatServer([long]) as server:
-        gateway = gateway_to(server, repairs=repairs, max_tokens=10_000, price=(1.0, 2.0))
-        words = {"instructions": "Be brief.", "prompt": "Which x?" * 500, "schema": SCHEMA}
-        bound = gateway.bound(**words)
-        assert 0 == len(server.requests)
-        with pytest.raises(ReplyError) as caught:
-            gateway.ask(**words, check=check_x)
-    spent, sent = caught.value.usage, sum(len(request.text.encode()) for request in server.requests)
-    assert spent.calls == bound.calls == repairs + 2
-    assert spent.output_tokens <= bound.output_tokens
-    assert sent / 3 <= bound.input_tokens
-    assert (spent.cost_usd or 0) <= (bound.cost_usd or 0)
-    assert 20.0 == bound.seconds
-
-
-def test_the_bound_of_known_and_unknown_prices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prices come from the table for hosted chat models; one of a chain without a price makes it unknown."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-none")
+def test_listed_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices come from the table, whatever the protocol; what another server asks for is unknown."""
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-    def bound(llm: str) -> float | None:
-        return Gateway(llm).bound(instructions="Be brief.", prompt="Which x?", schema=SCHEMA).cost_usd
-
-    one, other = bound("openai:gpt-5-mini"), bound("anthropic:claude-haiku-4-5")
-    assert one is not None
-    assert other is not None
-    assert pytest.approx(one + other) == bound("openai:gpt-5-mini,anthropic:claude-haiku-4-5")
-    assert bound("openai:gpt-5-mini,ollama:qwen3") is None
+    known = [listed_price(f"{name}:gpt-5-mini", input_tokens=1000, output_tokens=10) for name in _OPENAI]
+    assert known[0] is not None
+    assert known[0] > (listed_price("openai:gpt-5-mini", input_tokens=1000) or 0) > 0
+    assert 1 == len(set(known))
+    assert listed_price("openai:gpt-5-mini", base_url="http://localhost:1/v1", input_tokens=1000) is None
+    assert listed_price("ollama:qwen3", input_tokens=1000) is None
+    assert listed_price("openai:no-such", input_tokens=1000) is None
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    assert listed_price("openai:gpt-5-mini", input_tokens=1000) is None
 
 
 def test_many_event_loops() -> None:
@@ -491,6 +471,17 @@ def test_no_key_of_any_provider_is_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     with refusing as server, pytest.raises(AuthenticationFailed, match="<key> is wrong"):
         ask(Gateway("mistral:tiny", base_url=server.base_url))
     assert "Bearer Zq81plain" == server.requests[0].headers["authorization"]
+
+
+def test_tokens_are_cut_out_but_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any key, token or secret in the environment is cut out; a stand-in that is short leaves words whole."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("COHERE_API_KEY", " Zq81plain ")
+    monkeypatch.setenv("MY_LONGER_TOKEN", "Zq81plain-and-more")
+    monkeypatch.setenv("SOME_SECRET", "Zq82plain")
+    monkeypatch.setenv("NO_KEY_AT_ALL", "Zq83plain")
+    told = without_keys("none of Zq81plain, Zq81plain-and-more, Zq82plain, Zq83plain")
+    assert "none of <key>, <key>, <key>, Zq83plain" == told
 
 
 def test_key_is_sent_but_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class Question:
     input_tokens: int
     """An estimate: of words and schema."""
     input_cost_usd: float | None
-    """None where the price is not known."""
+    """Of the first chat model named; None where the price is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the question as a JSON object."""
@@ -220,12 +220,15 @@ def _question(
     mask_names: bool,
 ) -> Question:
     from sllmbo.advisors.choose import REPLAYS
+    from sllmbo.llm import listed_price
+    from sllmbo.llm.resolve import split_chain
     from sllmbo.prompts.words import tokens
 
     chat_model = None if llm == "offline" or llm.startswith(REPLAYS) else llm
     said = (said for _, said in rendered.conversation)
     n = sum(map(tokens, (rendered.instructions, *said, rendered.text, json.dumps(schema))))
-    cost = None if chat_model is None or base_url is not None else _listed_price(chat_model, n)
+    first = None if chat_model is None else split_chain(chat_model)[0]
+    cost = None if first is None else listed_price(first, base_url=base_url, input_tokens=n)
     return Question(
         purpose=purpose,
         chat_model=chat_model,
@@ -239,21 +242,6 @@ def _question(
         input_tokens=n,
         input_cost_usd=cost,
     )
-
-
-def _listed_price(llm: str, n_tokens: int) -> float | None:
-    """Return the price of so many input tokens by the price table, in US dollars, of the first chat model named."""
-    from pydantic_ai.messages import ModelResponse
-    from pydantic_ai.usage import RequestUsage
-
-    from sllmbo.llm.resolve import split_chain, split_spec
-
-    provider, name = split_spec(split_chain(llm)[0])
-    usage = RequestUsage(input_tokens=n_tokens)
-    try:
-        return float(ModelResponse(parts=[], usage=usage, model_name=name, provider_name=provider).cost().total_price)
-    except (LookupError, ValueError, AssertionError):
-        return None
 
 
 def _in_words(question: Question) -> str:

@@ -94,7 +94,7 @@ class ChatModel:
     def cost_of(self, input_tokens: int, output_tokens: int) -> float | None:
         """Return the price of so many tokens in US dollars; None where it is unknown."""
         tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-        cost = None if self._server else _wire.listed_bound(self._model, **tokens)
+        cost = _wire.listed_price(self.llm, base_url=self._server, **tokens)
         return self._stated(**tokens) if cost is None else cost
 
     def _stated(self, input_tokens: int, output_tokens: int) -> float | None:

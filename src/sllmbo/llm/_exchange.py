@@ -16,7 +16,7 @@ from sllmbo.llm import _faults, _wire
 from sllmbo.llm._chat_model import ChatModel
 from sllmbo.llm._loop import LOOP
 from sllmbo.llm._wire import Mode
-from sllmbo.llm.meter import Call, counted
+from sllmbo.llm.meter import Call, counted, is_limited
 from sllmbo.usage import Usage
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("sllmbo.llm")
 _FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
-BYTES_PER_TOKEN = 2  # few enough for tables of numbers, so that a budget holds
+_BYTES_PER_TOKEN = 2  # few enough for tables of numbers, so that a budget holds
 """By which input is estimated before it is sent."""
 
-OVERHEAD = 500
+_OVERHEAD = 500
 """Input tokens that a provider may add for roles and tools."""
 
-MORE_ROOM = 2
+_MORE_ROOM = 2
 """How many times larger the token limit is when a reply that it cut off is asked for again."""
 
 
@@ -118,7 +118,7 @@ class Exchange(Generic[T]):
         self._until = time.monotonic() + seconds
         self._spending = spending
         self._mode: Mode = chat_model.mode if patience.reply_mode == "auto" else patience.reply_mode  # type: ignore[assignment]
-        self._max_tokens = patience.max_tokens if chat_model.takes_limit else None
+        self._max_tokens = patience.max_tokens if chat_model.takes_limit or is_limited() else None
 
     def answer(self) -> Answer[T]:
         """
@@ -162,12 +162,18 @@ class Exchange(Generic[T]):
         )
 
     def _request(self, messages: list[ModelMessage]) -> ModelResponse:
-        """Send *messages*, again with less asked of the server where it rejects the mode or the token limit."""
+        """
+        Send *messages*, again with less asked of the server where it rejects the mode or the token limit.
+
+        The token limit stays where a budget is in force, as nothing else bounds what the reply may cost.
+        """
         while True:
             try:
                 return self._send(messages)
             except ProviderError as error:
                 if self._max_tokens is not None and _faults.is_about_the_limit(error.__cause__):
+                    if is_limited():
+                        raise
                     self._max_tokens = None
                 elif not (_faults.is_about_the_mode(error.__cause__) and self._step_down()):
                     raise
@@ -202,8 +208,9 @@ class Exchange(Generic[T]):
             response = LOOP.run(request, timeout=self._remaining())
         except TimeoutError:
             raise  # it may be answered, and billed, all the same
-        except Exception:
-            call.usage = Usage(calls=1, cost_usd=0.0)  # a failed request is not billed
+        except Exception as error:
+            if _faults.is_unbilled(error):
+                call.usage = Usage(calls=1, cost_usd=0.0)
             raise
         call.usage = self._chat_model.usage_of(response)
         call.chat_model = response.model_name or self._chat_model.llm
@@ -213,7 +220,7 @@ class Exchange(Generic[T]):
     def _bound(self, messages: list[ModelMessage]) -> Usage:
         """Return the most that sending *messages* once may cost; the input is estimated at 2 bytes a token."""
         sent = _wire.size_of(messages) + len(json.dumps(self._question.schema))
-        input_tokens = sent // BYTES_PER_TOKEN + OVERHEAD
+        input_tokens = sent // _BYTES_PER_TOKEN + _OVERHEAD
         output_tokens = self._max_tokens or self._patience.max_tokens
         cost = self._chat_model.cost_of(input_tokens, output_tokens)
         return Usage(calls=1, input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)
@@ -225,7 +232,7 @@ class Exchange(Generic[T]):
         """Give the reply more room, once; tell whether that could be done."""
         if self._max_tokens != self._patience.max_tokens:
             return False
-        self._max_tokens *= MORE_ROOM
+        self._max_tokens *= _MORE_ROOM
         return True
 
     def _step_down(self) -> bool:

@@ -11,6 +11,8 @@ _MAX_QUOTED = 300
 _ABOUT_THE_MODE = ("tool", "function call", "response_format", "response format", "schema", "grammar")
 _ABOUT_THE_LIMIT = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens", "context length")
 _TOO_LONG = ("context length", "context window", "context_length", "prompt is too long", "too many tokens")
+_FIRST_ERROR = 400  # of HTTP
+_NOT_CONNECTED = ("ConnectionRefusedError", "ConnectError", "ConnectTimeout", "EndpointConnectionError")
 _WITHOUT_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
 
 
@@ -51,6 +53,22 @@ def is_about_the_limit(error: BaseException | None) -> bool:
 
     rejected = isinstance(error, exceptions.ModelRequestRejectedError)
     return rejected and any(word in _detail(error).lower() for word in _ABOUT_THE_LIMIT)
+
+
+def is_unbilled(error: BaseException) -> bool:
+    """
+    Tell whether a failed request cost nothing for sure: the server told an error, or nothing was sent to it.
+
+    A connection that was lost later may have carried a question that was answered, and billed.
+    """
+    status = getattr(error, "status_code", None)
+    if (isinstance(status, int) and status >= _FIRST_ERROR) or type(error).__name__ in _WITHOUT_CREDENTIALS:
+        return True
+    causes, cause = [error], error.__cause__ or error.__context__
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return any(type(cause).__name__ in _NOT_CONNECTED for cause in causes)
 
 
 def provider_error(who: str, error: Exception) -> ProviderError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sllmbo.errors import Refused
 from sllmbo.llm.reading import read_json
+from sllmbo.llm.resolve import server_of, split_spec
 from sllmbo.usage import Usage
 
 if TYPE_CHECKING:
@@ -186,17 +187,18 @@ def listed_cost(response: ModelResponse) -> float | None:
         return None
 
 
-def listed_bound(chat_model: Model, *, input_tokens: int, output_tokens: int) -> float | None:
-    """Return the price of so many tokens by the price table, in US dollars; None where it does not know it."""
+def listed_price(llm: str, *, base_url: str | None = None, input_tokens: int, output_tokens: int = 0) -> float | None:
+    """
+    Return the price of so many tokens of "provider:name" by the price table, in US dollars.
+
+    None where the table does not know it, and where another server is asked than the provider's own, as `server_of`
+    says.
+    """
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.usage import RequestUsage
 
-    return listed_cost(
-        ModelResponse(
-            parts=[],
-            usage=RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens),
-            model_name=chat_model.model_name,
-            provider_name=chat_model.system,
-            provider_url=chat_model.base_url,
-        )
-    )
+    if server_of(llm, base_url) is not None:
+        return None
+    provider, name = split_spec(llm)
+    usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+    return listed_cost(ModelResponse(parts=[], usage=usage, model_name=name, provider_name=provider))

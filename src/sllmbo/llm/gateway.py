@@ -6,7 +6,6 @@ It knows nothing of what is tuned: words and a JSON Schema go out, a checked val
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -18,10 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, Unavailable
-from sllmbo.llm import _wire, resolve
+from sllmbo.llm import resolve
 from sllmbo.llm._chat_model import ChatModel
-from sllmbo.llm._exchange import BYTES_PER_TOKEN, MORE_ROOM, OVERHEAD, Answer, Exchange, Patience, Question, Spending
-from sllmbo.usage import Usage
+from sllmbo.llm._exchange import Answer, Exchange, Patience, Question, Spending
 
 T = TypeVar("T")
 
@@ -29,7 +27,6 @@ ReplyMode: TypeAlias = Literal["auto", "tool", "native", "prompted"]
 """How replies are asked for: by a tool call, by a response format, in words, or by what works."""
 
 _LOG = logging.getLogger("sllmbo.llm")
-_BYTES_PER_CHARACTER = 4
 
 _requests_allowed = True
 
@@ -59,7 +56,7 @@ class Gateway:
             words. "auto" starts with what suits the chat model and goes on in words where its server rejects or ignores
             that; what worked is remembered.
         max_tokens: Tokens of one reply, thinking included; doubled once for a reply that was cut off. A server that
-            rejects such a limit is asked without one.
+            rejects such a limit is asked without one, unless a budget is in force, which needs it: then it has refused.
         price: US dollars per million input and output tokens, for chat models that the price table does not know.
         retries: How often a request is repeated after a rate limit, a server error or a lost connection.
         repairs: How often an unusable reply is sent back with the reason.
@@ -165,35 +162,6 @@ class Gateway:
             error.usage = spending.total()
             raise
 
-    def bound(
-        self, *, instructions: str, prompt: str, schema: dict[str, Any], conversation: Sequence[tuple[str, str]] = ()
-    ) -> Usage:
-        """
-        Return what a question may cost at most, before it is asked; for the arguments see `ask`.
-
-        It counts every reply at its token limit, a reply that was cut off and asked for again, every correction, and
-        every chat model of the chain. Input is estimated at 2 bytes a token. Requests that get no answer count nothing,
-        as providers do not bill them.
-
-        Returns:
-            The bound; its price is None if that of one of the chat models is unknown.
-
-        Raises:
-            ConfigError, MissingExtra: As for `check_config`.
-        """
-        said = "".join(words for _, words in conversation)
-        first = _tokens(f"{instructions}{said}{prompt}{json.dumps(schema)}") + OVERHEAD
-        sent_back = (_wire.MAX_QUOTED + _wire.MAX_REASON) * _BYTES_PER_CHARACTER // BYTES_PER_TOKEN + OVERHEAD
-        patience = self._patience
-        calls = 2 + patience.repairs
-        input_tokens = calls * first + sum(turn * sent_back for turn in range(1, patience.repairs + 1))
-        output_tokens = patience.max_tokens * (1 + MORE_ROOM * (calls - 1))
-        bounds = [
-            Usage(calls, input_tokens, output_tokens, chat_model.cost_of(input_tokens, output_tokens))
-            for chat_model in self._chat_models()
-        ]
-        return sum(bounds, Usage(seconds=self.timeout))
-
     def _ask_in_turn(
         self, chat_models: Sequence[ChatModel], question: Question[T], until: float, spending: Spending
     ) -> Answer[T]:
@@ -272,7 +240,3 @@ def _all_of(failures: Sequence[AdviceError]) -> AdviceError:
     error = type(last)(" ".join(["None of the chat models answered.", *map(str, failures)]))
     error.__cause__ = last
     return error
-
-
-def _tokens(text: str) -> int:
-    return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)

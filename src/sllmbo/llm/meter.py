@@ -31,6 +31,11 @@ class Call:
 class Meter(Protocol):
     """Counts requests."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether a budget is in force, so that each request must have a bound."""
+        ...
+
     def call(self, bound: Usage, chat_model: str) -> AbstractContextManager[Call]:
         """
         Enter one request of at most *bound* to *chat_model*, and settle it at the end.
@@ -52,6 +57,12 @@ def metered(meter: Meter) -> Iterator[None]:
         yield
     finally:
         _METER.reset(token)
+
+
+def is_limited() -> bool:
+    """Tell whether the meter of this thread, if there is one, keeps a budget."""
+    meter = _METER.get()
+    return meter is not None and meter.limited
 
 
 @contextmanager

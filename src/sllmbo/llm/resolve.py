@@ -59,6 +59,9 @@ _VALID = (
 )
 _OLLAMA_URL = "http://localhost:11434/v1"
 _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk-|AIza|gsk_|AKIA)[\w*-]+")  # servers may quote a refused key, or half of it
+_KEYS = frozenset(name for provider in PROVIDERS.values() for name in provider.keys)
+_ENDS_OF_KEYS = ("_API_KEY", "_TOKEN", "_SECRET")
+_SHORTEST_KEY = 8  # what is shorter is a stand-in such as "none", and may be a part of words
 _NO_KEY = "none"  # clients insist on one where servers on one's own machine ask for none
 
 
@@ -117,9 +120,11 @@ def without_secrets(url: str) -> str:
 
 
 def without_keys(words: str) -> str:
-    """Return *words* without anything that is a key in the environment, or looks like one."""
-    for name in keys_set():
-        words = words.replace(os.environ[name], "<key>")
+    """Return *words* without anything that is a key or token in the environment, or looks like one."""
+    known = {value.strip() for name, value in os.environ.items() if name in _KEYS or name.endswith(_ENDS_OF_KEYS)}
+    for key in sorted(known, key=len, reverse=True):  # one may contain another
+        if len(key) >= _SHORTEST_KEY:
+            words = words.replace(key, "<key>")
     return _LOOKS_LIKE_A_KEY.sub("<key>", words)
 
 

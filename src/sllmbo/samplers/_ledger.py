@@ -1,9 +1,10 @@
 """
-The ledger of a study: every request to a chat model, what it has cost, and a budget that is never passed.
+The ledger of a study: every request to a chat model, what it has cost, and the budget that they keep to.
 
 One attribute of the study per request, so that threads and processes on one storage share it without overwriting each
 other. A request is entered with the most that it may cost before it is sent. Whoever enters reads all entries
 afterwards: of several that enter at once and do not fit together, each sees the others, and none is sent too many.
+The most is an estimate: input is counted at 2 bytes a token, the reply at its token limit.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class StudyMeter:
     turn: int | None
     """The turn that it is asked for, if any."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether calls, tokens or money are limited."""
+        return self.budget is not None and self.budget.limits_advice
+
     @contextmanager
     def call(self, bound: Usage, chat_model: str) -> Iterator[Call]:
         """
@@ -47,8 +53,7 @@ class StudyMeter:
         """
         call = Call(bound, chat_model=chat_model)
         key = f"{ENTRY}{uuid.uuid4()}"
-        limited = self.budget is not None and self.budget.limits_advice
-        if limited:
+        if self.limited:
             assert self.budget is not None
             reason = _passed(self.budget, bound, spent(self.study) + bound)
             if reason:  # known before anything is written
