@@ -1,5 +1,5 @@
 """
-Budgets on calls, tokens and money, shared by threads and processes, are never passed.
+Budgets on calls, tokens and money, shared by threads and processes, are kept to.
 """
 
 from __future__ import annotations
