@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 HELP = (
     "Show exactly what a chat model would be sent, with its size and price; nothing is sent, and no key is needed.\n\n"
     "Without --study and --storage it is the first question of a new study. With --memory summary a chat model "
-    "is now and then also asked to condense the trials; that question is not shown. Exit code: 0, or 2 for a mistake in "
-    "what was asked for."
+    "is now and then also asked to condense the trials; that question is not shown. Exit code: 0, or 2 for a mistake "
+    "in what was asked for."
 )
 
 _BEFORE_THE_OPENING = {"default", "tuned-default"}
