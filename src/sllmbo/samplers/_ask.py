@@ -111,10 +111,13 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
 
 def is_repeat(params: Mapping[str, Any], tried: Mapping[str, Any], space: SearchSpace) -> bool:
     """Tell whether *tried*, as far as it lies in *space*, is what *params* says."""
-    known = [name for name in tried if name in space]
-    return bool(known) and all(
-        name in params and params[name] == tried[name] and type(params[name]) is type(tried[name]) for name in known
-    )
+    matched = False
+    for name, value in tried.items():
+        if name in space:
+            if name not in params or params[name] != value or type(params[name]) is not type(value):
+                return False
+            matched = True
+    return matched
 
 
 def _advice(decision: Decision) -> Advice:

@@ -24,6 +24,7 @@ class Reader:
     def __init__(self, space: SearchSpace | None) -> None:
         self._space = space
         self._observations: dict[int, tuple[FrozenTrial, Observation]] = {}
+        self._last: tuple[Sequence[FrozenTrial], int | None, History | None] = ((), None, None)
 
     def space(self, trials: Sequence[FrozenTrial]) -> SearchSpace:
         """Return the declared space; without one, what finished trials suggested, each parameter as it was last."""
@@ -31,9 +32,10 @@ class Reader:
             return self._space
         latest: dict[str, BaseDistribution] = {}
         for trial in reversed(trials):
-            if trial.state.is_finished() and not is_abandoned(trial):
-                for name, distribution in trial.distributions.items():
-                    latest.setdefault(name, distribution)
+            if trial.distributions.keys() <= latest.keys() or not trial.state.is_finished() or is_abandoned(trial):
+                continue
+            for name, distribution in trial.distributions.items():
+                latest.setdefault(name, distribution)
         return from_distributions({name: latest[name] for name in sorted(latest) if not latest[name].single()})
 
     def history(self, study: Study, trials: Sequence[FrozenTrial], *, before: int | None = None) -> History:
@@ -42,10 +44,15 @@ class Reader:
 
         Observations are numbered without abandoned trials, so that a resumed study tells what an uncut one tells.
         """
+        seen, until, known = self._last
+        if seen is trials and until == before and known is not None:  # who serves and what is told are asked in turn
+            return known
         earlier = trials if before is None else [trial for trial in trials if trial.number < before]
         counted = [trial for trial in earlier if trial.state != TrialState.WAITING and not is_abandoned(trial)]
         observations = tuple(self._observe(trial, number) for number, trial in enumerate(counted))
-        return History("minimize" if study.direction == StudyDirection.MINIMIZE else "maximize", observations)
+        history = History("minimize" if study.direction == StudyDirection.MINIMIZE else "maximize", observations)
+        self._last = (trials, before, history)
+        return history
 
     def _observe(self, trial: FrozenTrial, number: int) -> Observation:
         if not trial.state.is_finished():
