@@ -152,7 +152,7 @@ def out_of_the_plateau(view: View, rng: np.random.Generator) -> Iterator[Proposa
 def elsewhere(view: View, rng: np.random.Generator) -> Iterator[Proposal]:
     """Look at other parts of the space, which pays while the trials say little."""
     for proposal in itertools.islice(filling(view.space, rng), 64):
-        yield Proposal(proposal.rule, proposal.params, f"{_incumbent(view.ranked[0])}; {proposal.rationale}")
+        yield Proposal(proposal.rule, proposal.params, f"{_incumbent(view.ranked[0])}. {proposal.rationale}")
 
 
 def after_a_failure(view: View, _rng: np.random.Generator) -> Iterator[Proposal]:

@@ -96,7 +96,7 @@ def _near(parameter: Parameter, value: Scalar, place: float) -> Scalar:
 
 def _changes(base: Mapping[str, Scalar], params: Mapping[str, Scalar]) -> str:
     changed = [f"{name}={show(value)}" for name, value in params.items() if name not in base or base[name] != value]
-    return ", ".join(changed[:4]) + (", ..." if len(changed) > 4 else "") or "nothing else is left"
+    return ", ".join(changed[:4]) + (" and others" if len(changed) > 4 else "") or "nothing else is left"
 
 
 def _generalised_golden_ratio(n: int) -> float:
