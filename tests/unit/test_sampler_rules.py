@@ -772,3 +772,12 @@ def test_turned_down_candidates_are_recorded():
     assert GOOD == trial.params
     assert 2 == len(trial.user_attrs[TURNED_DOWN])
     assert "repeats trial 0" in trial.user_attrs[TURNED_DOWN][0]
+
+
+def test_rules_that_do_not_know_the_task_do_not_warn(caplog):
+    """Without a declared space, a task that the rules do not know gives the first trial to the partner in silence."""
+    study = optuna.create_study(sampler=LLMTPESampler(llm="offline", task="a toy", seed=0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=4)
+
+    assert ["tpe", "rules", "rules", "rules"] == [trial.user_attrs["sllmbo:source"] for trial in study.trials]
+    assert [] == [record for record in caplog.records if record.name == "sllmbo"]

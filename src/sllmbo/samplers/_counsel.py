@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import AdviceRequest, Advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import BudgetExceeded, ConfigError, MissingExtra, ReplayMismatch, ReplyError
+from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, MissingExtra, ReplayMismatch, ReplyError
 from sllmbo.history import History
 from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
@@ -85,6 +85,8 @@ class Counsel:
             with metered(StudyMeter(study, self._budget, "design", 0)):
                 design = self._advisor.design_space(self._task)
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
+            if type(error) is AdviceError:  # it works, and does not know this task: nothing to warn of
+                return Decision(source=self._partner.name)
             return self._fall_back(error, trial, ())
         return Decision(
             source="default",
