@@ -181,14 +181,17 @@ def _storage(kind, tmp_path):
 def test_processes_share_a_budget(kind, limit, most, tmp_path) -> None:
     """Four processes on one storage together stay within the budget, and use it."""
     url, name = _storage(kind, tmp_path), f"budget-{uuid.uuid4()}"
-    study = optuna.create_study(study_name=name, storage=url)
+    storage = optuna.storages.RDBStorage(url)
+    study = optuna.create_study(study_name=name, storage=storage)
     rng = random.Random(0)
     with ChatServer(lambda request: chat_server.answer_from_schema(request, rng)) as server:
         command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), url, name, limit, most, server.base_url]
         workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
         errors = [worker.communicate(timeout=240)[1] for worker in workers]
-    usage = spent(optuna.load_study(study_name=name, storage=url))
-    optuna.delete_study(study_name=study.study_name, storage=url)
+    usage = spent(study)
+    optuna.delete_study(study_name=name, storage=storage)
+    storage.remove_session()
+    storage.engine.dispose()
 
     assert [0] * 4 == [worker.returncode for worker in workers], errors
     assert len(server.requests) <= usage.calls
