@@ -245,3 +245,18 @@ def test_a_budget_may_hold_trials_and_seconds(diabetes) -> None:
 
     assert 3 == sllmbo.tune("ridge", *diabetes, budget=budget, cv=2, seed=0).n_trials
     assert 2 == sllmbo.tune("ridge", *diabetes, budget=budget, n_trials=2, cv=2, seed=0).n_trials
+
+
+def test_a_held_out_score_that_fails_loses_no_trial(diabetes, caplog) -> None:
+    """What goes wrong after the last trial is warned of, and the result is there."""
+
+    def metric(estimator, X, y):
+        if len(y) == 89:  # the rows set aside
+            raise RuntimeError("no such score")
+        return float(estimator.score(X, y))
+
+    result = sllmbo.tune("ridge", *diabetes, metric=metric, direction="maximize", n_trials=2, seed=0)
+
+    assert 2 == result.n_trials
+    assert None is result.heldout_best
+    assert any("no held-out score: RuntimeError: no such score" in record.message for record in caplog.records)

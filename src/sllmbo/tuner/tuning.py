@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import optuna
 from optuna.pruners import BasePruner
@@ -23,6 +23,7 @@ from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.prompts import Privacy
 from sllmbo.samplers import MixingPolicy, study_history
+from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import BudgetCallback, PatienceCallback
@@ -35,6 +36,10 @@ from sllmbo.tuner.metrics import Metric, Scorer
 from sllmbo.tuner.plan import Plan, make_plan
 from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
 from sllmbo.tuner.tuner import Tuner, without_password
+
+_logger = logging.getLogger("sllmbo")
+
+T = TypeVar("T")
 
 Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
 
@@ -327,16 +332,23 @@ def _conclude(
         advisor=_advisor_of(tuner, records),
         notes=dataset.notes,
         trials=tuple(records),
-        estimator=fit(spec, best.params, dataset, seed),
+        estimator=_or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed)),
     )
 
 
 def _heldout(
     spec: EstimatorSpec, params: Mapping[str, Any], train: Dataset, test: Dataset, metric: Metric, seed: int
 ) -> float | None:
-    with suppress(Exception):  # all trials are done: nothing that goes wrong here may lose them
-        return score_on(fit(spec, params, train, seed), test, metric)
-    return None
+    return _or_warn("held-out score", lambda: score_on(fit(spec, params, train, seed), test, metric))
+
+
+def _or_warn(what: str, make: Callable[[], T]) -> T | None:
+    """Return what *make* makes, or None and a warning: all trials are done, and nothing may lose them now."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  # an estimator may raise anything
+        _logger.warning("The result has no %s: %s", what, describe_error(error))
+        return None
 
 
 def _advisor_of(tuner: Tuner, records: Sequence[Mapping[str, Any]]) -> str:

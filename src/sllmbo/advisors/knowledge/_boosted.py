@@ -16,6 +16,7 @@ from sllmbo.task import DataFacts
 
 BETTER_BY_DEFAULT = "Holzmüller et al., Better by Default, arXiv 2407.04491 (pytabkit, DefaultParams)"
 TUNABILITY = "Probst, Boulesteix and Bischl, Tunability, JMLR 20 (2019), table of optimal defaults"
+TUNABILITY_UNCHECKED = f"{TUNABILITY} (the values were not checked against it)"
 FRIEDMAN = "Friedman, Greedy Function Approximation (2001) and Stochastic Gradient Boosting (2002)"
 
 

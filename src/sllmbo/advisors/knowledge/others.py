@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from sllmbo.advisors.knowledge._boosted import TUNABILITY
+from sllmbo.advisors.knowledge._boosted import TUNABILITY_UNCHECKED
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace, When
 from sllmbo.task import DataFacts, Kind
@@ -81,12 +81,12 @@ SVM = KnownEstimator(
                 "tunability default",
                 {"kernel": "rbf", "C": 682.0, "gamma": 0.005},
                 rationale="The best single configuration over 38 data sets pairs a wide kernel with a large C.",
-                source=TUNABILITY,
+                source=TUNABILITY_UNCHECKED,
             ),
         ),
     },
     start_rules=(_svm_kernel,),
-    source=("scikit-learn user guide, Support Vector Machines", _LIBSVM_GUIDE, TUNABILITY),
+    source=("scikit-learn user guide, Support Vector Machines", _LIBSVM_GUIDE, TUNABILITY_UNCHECKED),
 )
 
 
@@ -265,12 +265,12 @@ KNN = KnownEstimator(
                 "tunability default",
                 {"n_neighbors": 30, "weights": "distance"},
                 rationale="The best single number of weighted neighbours over 38 data sets is 30.",
-                source=TUNABILITY,
+                source=TUNABILITY_UNCHECKED,
             ),
         ),
     },
     start_rules=(_root_of_rows,),
-    source=("scikit-learn user guide, Nearest Neighbors", TUNABILITY),
+    source=("scikit-learn user guide, Nearest Neighbors", TUNABILITY_UNCHECKED),
 )
 
 _MLP_SPACE = SearchSpace(

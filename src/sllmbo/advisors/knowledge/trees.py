@@ -4,7 +4,7 @@ Averaged trees: random forest and extra trees.
 
 from __future__ import annotations
 
-from sllmbo.advisors.knowledge._boosted import TUNABILITY
+from sllmbo.advisors.knowledge._boosted import TUNABILITY_UNCHECKED
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace, When
 from sllmbo.task import DataFacts, Kind
@@ -105,12 +105,12 @@ RANDOM_FOREST = KnownEstimator(
                 {"n_estimators": 500, "max_features": 0.25, "min_samples_leaf": 1, "max_samples": 0.7},
                 rationale="The best single configuration over 38 data sets tries a quarter of the features on 70 % of "
                 "the rows, with many trees (983, here 500).",
-                source=TUNABILITY,
+                source=TUNABILITY_UNCHECKED,
             ),
         ),
     },
     start_rules=(_smooth_leaves, _rare_class),
-    source=(_GUIDE, _BREIMAN, TUNABILITY),
+    source=(_GUIDE, _BREIMAN, TUNABILITY_UNCHECKED),
 )
 
 EXTRA_TREES = KnownEstimator(
