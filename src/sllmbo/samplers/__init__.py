@@ -6,7 +6,7 @@ from sllmbo.samplers._reader import study_history
 from sllmbo.samplers.advised import AdvisedSampler
 from sllmbo.samplers.llm import LLMSampler
 from sllmbo.samplers.llm_tpe import LLMTPESampler
-from sllmbo.samplers.mixing import Alternating, Bernoulli, MixingPolicy
+from sllmbo.samplers.mixing import Adaptive, Alternating, Bernoulli, MixingPolicy
 
 __all__ = [
     "AdvisedSampler",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from optuna.trial import FrozenTrial
 
@@ -15,7 +15,7 @@ from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
 from sllmbo.samplers._turns import TURN, is_abandoned
-from sllmbo.space import SearchSpace
+from sllmbo.space import Float, SearchSpace
 from sllmbo.usage import Usage
 
 PAUSED = "Paused"
@@ -24,6 +24,10 @@ _NOT_ASKED = (PAUSED, BudgetExceeded.__name__)
 
 _PATIENCE = 3
 """After so many failed questions in a row, the next one waits, twice as many turns each time."""
+
+
+_NEAR = 0.01
+"""Nearer than this share of its scale, a value teaches hardly anything new."""
 
 
 def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
@@ -44,17 +48,26 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
     return int(max(last + 2 ** (failed - _PATIENCE + 1) - turn, 0))
 
 
-def ask(advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History]) -> Decision:
+Judge: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
+"""Tells, for each configuration, why it is turned down, or "" where it is not."""
+
+
+def ask(
+    advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History], judge: Judge, partner: str
+) -> Decision:
     """
     Return the decision that *advisor*'s answer to *request* amounts to.
 
-    The first candidate that can be repaired into the space and repeats no trial is taken. The others of an opening
-    come along as the decision's batch.
+    The first candidate is taken that can be repaired into the space, repeats no trial and is not turned down by
+    *judge*; the partner serves where *judge* turns down all that are left. The others of an opening come along as the
+    decision's batch.
 
     Args:
         advisor: Who is asked.
         request: The question.
         tried: Called when the answer is there; the trials by then, which may be more than those of the request.
+        judge: Asked about candidates for the next trial; an opening is diverse on purpose.
+        partner: The source of the partner's trials.
 
     Raises:
         ReplyError: If no candidate is usable.
@@ -72,13 +85,19 @@ def ask(advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History
             turned_down.append(f"candidate {position}: {error}")
         else:
             usable.append(decision)
-            if request.purpose == "next":
-                break
     if not usable:
         raise ReplyError("; ".join(turned_down) or "the answer held no candidate", usage=usage)
-    batch = tuple(_advice(decision) for decision in usable[1:])
     memo = next((advice.memo for advice in answer if advice.memo is not None), None)
-    return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
+    if request.purpose == "opening":
+        batch = tuple(_advice(decision) for decision in usable[1:])
+        return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
+    chosen: Decision | None = None
+    for decision, reason in zip(usable, judge([decision.params or {} for decision in usable]), strict=True):
+        if not reason:
+            chosen = decision
+            break
+        turned_down.append(f"{', '.join(f'{k}={v}' for k, v in (decision.params or {}).items())}: {reason}")
+    return replace(chosen or Decision(source=partner), usage=usage, turned_down=tuple(turned_down), memo=memo)
 
 
 def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:
@@ -97,6 +116,8 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
         in_part = observation.state in ("running", "failed") and not set(params) <= set(observation.params)
         if not in_part and is_repeat(params, observation.params, space):
             raise ReplyError(f"repeats trial {observation.number}")
+        if observation.state == "complete" and is_near(params, observation.params, space):
+            raise ReplyError(f"is next to trial {observation.number}")
     if any(is_repeat(params, other, space) for other in others):
         raise ReplyError("repeats another candidate")
     return Decision(
@@ -118,6 +139,26 @@ def is_repeat(params: Mapping[str, Any], tried: Mapping[str, Any], space: Search
                 return False
             matched = True
     return matched
+
+
+def is_near(params: Mapping[str, Any], tried: Mapping[str, Any], space: SearchSpace) -> bool:
+    """Tell whether *params* differs from *tried* by less than 1 % of the scale of each real parameter, and else not."""
+    if set(params) != {name for name in tried if name in space}:
+        return False
+    for name, value in params.items():
+        parameter = space[name]
+        if not isinstance(parameter, Float) or parameter.step is not None:
+            if value != tried[name]:
+                return False
+        elif not _is_close(parameter, value, tried[name]):
+            return False
+    return True
+
+
+def _is_close(parameter: Float, one: Any, other: Any) -> bool:
+    if not parameter.contains(other):
+        return False
+    return abs(parameter.to_unit(one) - parameter.to_unit(other)) < _NEAR
 
 
 def _advice(decision: Decision) -> Advice:

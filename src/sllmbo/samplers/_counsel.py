@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from optuna.study import Study
@@ -52,6 +53,7 @@ class Counsel:
         n_candidates: int,
         on_failure: OnFailure,
         budget: Budget | None,
+        judging: bool,
     ) -> None:
         self._advisor = advisor
         self._task = task
@@ -61,6 +63,7 @@ class Counsel:
         self._n_candidates = n_candidates
         self._on_failure = on_failure
         self._budget = budget
+        self._judging = judging
         self._forget()
 
     def _forget(self) -> None:
@@ -162,9 +165,23 @@ class Counsel:
 
         try:
             with metered(StudyMeter(study, self._budget, purpose, turn)):
-                return ask(self._advisor, request, tried=tried)
+                return ask(
+                    self._advisor,
+                    request,
+                    tried=tried,
+                    judge=partial(self._judge, study, trial, request),
+                    partner=self._partner.name,
+                )
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
             return self._fall_back(error, trial, trials)
+
+    def _judge(
+        self, study: Study, trial: FrozenTrial, request: AdviceRequest, candidates: Sequence[Mapping[str, Any]]
+    ) -> Sequence[str]:
+        """Tell why candidates are turned down: they are likely to fail, or bad by the partner's acquisition."""
+        if not self._judging:
+            return ["" for _ in candidates]
+        return self._partner.judge(study, trial, request.space, request.history, candidates, turn=request.turn)
 
     def _fall_back(self, error: Exception, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Decision:
         if self._on_failure == "raise" or isinstance(error, _LOUD):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -19,11 +19,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sllmbo._random import derive_seed
+from sllmbo.history import History
 from sllmbo.samplers._convert import python_scalar
+from sllmbo.samplers._feasible import FEASIBLE, Feasibility
+from sllmbo.samplers._judge import turned_down
+from sllmbo.space import SearchSpace
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
 _PIECE = 2045
+_ATTEMPTS = 16
+"""So often the sampler draws for a configuration that is likely not to fail."""
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
@@ -33,6 +39,12 @@ def reseed(sampler: BaseSampler, seed: int) -> None:
             value.rng.seed(derive_seed(seed, name))
         elif isinstance(value, BaseSampler):
             reseed(value, derive_seed(seed, name))
+
+
+def source_of(sampler: BaseSampler) -> str:
+    """Return the source of the trials that *sampler* serves: "tpe", "random", "gp", ..."""
+    name = type(sampler).__name__.removesuffix("Sampler").lower()
+    return {"cmaes": "cma"}.get(name, name)
 
 
 class Partner:
@@ -55,9 +67,8 @@ class Partner:
 
     @property
     def name(self) -> str:
-        """The sampler's name as a source of trials: "tpe", "random", "gp", ..."""
-        name = type(self.sampler).__name__.removesuffix("Sampler").lower()
-        return {"cmaes": "cma"}.get(name, name)
+        """The sampler's name as a source of trials."""
+        return source_of(self.sampler)
 
     def space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return what the sampler would sample jointly."""
@@ -73,12 +84,66 @@ class Partner:
             study._storage.set_trial_system_attr(trial._trial_id, f"{_PENDING}:{piece}", text[start : start + _PIECE])
 
     def relative(
-        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int | str
     ) -> dict[str, Any]:
         """Sample *space* jointly."""
         with self._lock:
             reseed(self.sampler, derive_seed(self.seed, "partner", turn))
             return self.sampler.sample_relative(study, trial, space)
+
+    def relative_feasible(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        space: dict[str, BaseDistribution],
+        feasibility: Feasibility,
+        *,
+        turn: int,
+    ) -> dict[str, Any]:
+        """
+        Sample *space* jointly, as often as it takes for a configuration that is likely not to fail.
+
+        The first draw is that of `relative`; of several tries that are all likely to fail the likeliest is returned.
+        """
+        best, odds = self._draw(study, trial, space, turn=turn), -1.0
+        for attempt in range(_ATTEMPTS):
+            drawn = best if attempt == 0 else self._draw(study, trial, space, turn=f"{turn} again {attempt}")
+            feasible = float(feasibility.of([drawn])[0])
+            if feasible > odds:
+                best, odds = drawn, feasible
+            if feasible >= FEASIBLE:
+                break
+        return best
+
+    def _draw(
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int | str
+    ) -> dict[str, Any]:
+        drawn = self.relative(study, trial, space, turn=turn)
+        for name, distribution in space.items():  # before a sampler has seen enough it leaves the joint space alone
+            if name not in drawn:
+                drawn[name] = self.independent(study, trial, name, distribution, turn=turn)
+        return drawn
+
+    def judge(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        space: SearchSpace,
+        history: History,
+        candidates: Sequence[Mapping[str, Any]],
+        *,
+        turn: int,
+    ) -> list[str]:
+        """Return, for each candidate of an advisor, why it is turned down, or "" where it is not."""
+        feasible = Feasibility(space, history, seed=self.seed).of(candidates)
+        reasons = ["" for _ in candidates]
+        if isinstance(self.sampler, TPESampler):
+            with self._lock:
+                reasons = turned_down(self.sampler, study, trial, space, candidates, seed=self.seed, turn=turn)
+        return [
+            reason if odds >= FEASIBLE else f"likely to fail, by where trials failed (odds {1 - odds:.0%})"
+            for reason, odds in zip(reasons, feasible, strict=True)
+        ]
 
     def independent(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution, *, turn: int | str

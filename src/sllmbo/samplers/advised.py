@@ -23,9 +23,10 @@ from sllmbo.samplers._convert import contains, from_distributions, repair_into, 
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._partner import Partner
-from sllmbo.samplers._record import FAILURE, REPAIRS, Decision
+from sllmbo.samplers._feasible import Feasibility
+from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision
 from sllmbo.samplers._worker import this_worker
-from sllmbo.samplers.mixing import MixingPolicy
+from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
 
@@ -44,6 +45,8 @@ class _Open:
     decision: Decision | None = None
     role: _Role = "partner"
     trials: Sequence[FrozenTrial] = ()
+    standing: str = ""
+    """What the mixing policy read off the study."""
 
 
 class AdvisedSampler(BaseSampler):
@@ -70,6 +73,10 @@ class AdvisedSampler(BaseSampler):
         seed: Seed of everything that is drawn. None draws one.
         on_failure: "partner" lets the partner serve the trial when the advisor fails; "raise" raises.
         budget: What the questions of the study may cost, whoever asks them; the partner serves once it is spent.
+        judging: Whether the advisor's candidates are judged by the partner's acquisition and by where trials failed;
+            the partner serves where all are turned down.
+        failure_aware: Whether the partner draws again where trials are likely to fail. Without failed trials it makes
+            no difference.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -90,6 +97,8 @@ class AdvisedSampler(BaseSampler):
         seed: int | None = None,
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
+        judging: bool = False,
+        failure_aware: bool = True,
     ) -> None:
         _check_arguments(init=init, on_failure=on_failure, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
@@ -110,7 +119,9 @@ class AdvisedSampler(BaseSampler):
             n_candidates=n_candidates,
             on_failure=on_failure,
             budget=budget,
+            judging=judging,
         )
+        self._failure_aware = failure_aware
         self._forget()
 
     def _forget(self) -> None:
@@ -178,6 +189,8 @@ class AdvisedSampler(BaseSampler):
                     # Of several threads that open a study, the first asks and the others find its batch.
                     until_written.enter_context(self._counsel.opening_lock)
                 opened.decision = self._decide(study, trial, opened, until_written)
+                if opened.standing:
+                    _write_attr(study, trial, MIXING, opened.standing)
                 _write(study, trial, opened.decision)
         params = opened.decision.params
         if params is None:
@@ -195,6 +208,12 @@ class AdvisedSampler(BaseSampler):
             return {}
         joint = self._partner.space(study, trial)
         joint = {name: distribution for name, distribution in joint.items() if name in search_space}
+        if self._failure_aware and joint:
+            history = self._reader.history(study, opened.trials or _turns.all_trials(study), before=trial.number)
+            if history.failures():
+                feasibility = Feasibility(from_distributions(joint), history, seed=self._seed)
+                if feasibility.known:
+                    return self._partner.relative_feasible(study, trial, joint, feasibility, turn=opened.turn)
         return self._partner.relative(study, trial, joint, turn=opened.turn)
 
     def sample_independent(
@@ -263,6 +282,8 @@ class AdvisedSampler(BaseSampler):
         if self._advisor is None or self._mixing is None:
             return "partner"
         history = self._reader.history(study, opened.trials, before=trial.number)
+        if isinstance(self._mixing, Adaptive):
+            opened.standing = str(self._mixing.standing(history))
         return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
 
     def _decide(self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack) -> Decision:

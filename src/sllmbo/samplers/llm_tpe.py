@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.samplers._counsel import OnFailure
+from sllmbo.samplers._partner import source_of
 from sllmbo.samplers.advised import AdvisedSampler, Init
-from sllmbo.samplers.mixing import Bernoulli, MixingPolicy
+from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 
@@ -35,7 +36,8 @@ class LLMTPESampler(AdvisedSampler):
             first trial on. Without one it is what earlier trials suggested.
         partner: Any Optuna sampler for one objective. TPE with today's defaults if None. Its random streams are set
             from *seed* and the turn.
-        mixing: Who serves which turn after the opening; a fair coin per trial if None.
+        mixing: Who serves which turn after the opening; `Adaptive` if None: the more often, the likelier
+            the study makes it that the advisor's trials are better than the partner's.
         init: "llm" opens with one batch of diverse points, "random" with random ones, "default" with the default alone.
         n_opening: Trials of the opening.
         n_candidates: Configurations asked for at once after the opening; the first usable one is taken.
@@ -44,6 +46,7 @@ class LLMTPESampler(AdvisedSampler):
             it on the trial; "raise" raises.
         budget: What the questions of the study may cost (calls, tokens, US dollars), shared by all threads and
             processes on its storage. Once it is spent, the partner serves.
+        judging: Whether TPE's density ratio and the failed trials may turn the advisor's candidates down.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -74,17 +77,20 @@ class LLMTPESampler(AdvisedSampler):
         seed: int | None = None,
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
+        judging: bool = True,
     ) -> None:
+        partner = partner if partner is not None else TPESampler()
         super().__init__(
             choose_advisor(llm, base_url=base_url),
             task=task,
             space=space,
             partner=partner,
-            mixing=mixing if mixing is not None else Bernoulli(0.5),
+            mixing=mixing if mixing is not None else Adaptive(partner=source_of(partner)),
             init=init,
             n_opening=n_opening,
             n_candidates=n_candidates,
             seed=seed,
             on_failure=on_failure,
             budget=budget,
+            judging=judging,
         )

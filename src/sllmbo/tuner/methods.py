@@ -14,7 +14,7 @@ from sllmbo.advisors import Advisor
 from sllmbo.advisors.knowledge import find_estimator
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
-from sllmbo.samplers import AdvisedSampler, Bernoulli, MixingPolicy
+from sllmbo.samplers import Adaptive, AdvisedSampler, Bernoulli, MixingPolicy
 from sllmbo.samplers._record import Decision
 from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
@@ -58,7 +58,8 @@ def make_sampler(
         space=space,
         anchors=tuned_anchors(task, space) if init == "llm" else (),
         partner=partner,
-        mixing=Bernoulli(1.0) if method == "llm" else mixing or Bernoulli(0.5),
+        mixing=Bernoulli(1.0) if method == "llm" else mixing or Adaptive(),
+        judging=method == "llm-tpe",
         init=init,
         seed=seed,
         budget=budget,

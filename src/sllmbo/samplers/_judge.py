@@ -1,0 +1,102 @@
+"""
+Judging: an advisor's candidates are ranked by the partner's acquisition, and those that are confidently bad turned down.
+
+The acquisition is TPE's density ratio (Bergstra et al. 2011, section 4): how much likelier a configuration is among the
+good trials than among the others. That a surrogate may veto a language model within a shrinking margin is "justify" of
+LLINBO (arXiv 2505.14756).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import TPESampler
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sllmbo._random import generator
+from sllmbo.samplers._convert import to_distributions
+from sllmbo.space import SearchSpace
+
+_ENOUGH = 12
+"""With fewer complete trials the densities know too little to veto anything."""
+
+_STRICTEST = 0.5
+"""The share of the space that is turned down after very many trials."""
+
+_N_REFERENCE = 128
+
+
+def margin(n_complete: int) -> float:
+    """
+    Return which share of the space, the worst by the partner's acquisition, is turned down after *n_complete* trials.
+
+    Nothing before 12 trials, a quarter at 24, two fifths at 60, a half in the end.
+    """
+    return _STRICTEST * max(0.0, 1.0 - _ENOUGH / n_complete) if n_complete else 0.0
+
+
+def turned_down(
+    sampler: TPESampler,
+    study: Study,
+    trial: FrozenTrial,
+    space: SearchSpace,
+    candidates: Sequence[Mapping[str, Any]],
+    *,
+    seed: int,
+    turn: int,
+) -> list[str]:
+    """
+    Return, for each candidate, why it is turned down, or "" where it is not.
+
+    Args:
+        sampler: The partner whose acquisition judges.
+        study: The study.
+        trial: The trial that is decided on; it is no evidence.
+        space: The search space; what only exists under a condition is not judged.
+        candidates: Configurations of *space*.
+        seed: With *turn*, where the reference points come from.
+        turn: The turn that is decided on.
+    """
+    complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
+    share = margin(len(complete))
+    joint = {name: dist for name, dist in to_distributions(space).items() if space[name].condition is None}
+    if share == 0.0 or not joint or not candidates:
+        return ["" for _ in candidates]
+    rng = generator(seed, "judging", turn)
+    reference = [space.sample(rng) for _ in range(_N_REFERENCE)]
+    scores = _acquisition(sampler, study, trial, joint, [*candidates, *reference])
+    among, others = scores[: len(candidates)], scores[len(candidates) :]
+    ranks = [float((others < score).mean()) for score in among]
+    return [
+        "" if rank >= share else f"TPE prefers {1 - rank:.0%} of the space to it; the worst {share:.0%} are turned down"
+        for rank in ranks
+    ]
+
+
+def _acquisition(
+    sampler: TPESampler,
+    study: Study,
+    trial: FrozenTrial,
+    space: dict[str, BaseDistribution],
+    points: Sequence[Mapping[str, Any]],
+) -> NDArray[np.float64]:
+    """Return TPE's log density ratio at each point, as its own `_sample` computes it."""
+    states = [TrialState.COMPLETE, TrialState.PRUNED]
+    if sampler._constant_liar:
+        states.append(TrialState.RUNNING)
+    known = study._get_trials(deepcopy=False, states=states, use_cache=not sampler._constant_liar)
+    trials = [other for other in known if other.number != trial.number]
+    n = sum(other.state != TrialState.RUNNING for other in trials)
+    below, above = _split_trials(study, trials, (sampler._gamma or default_gamma)(n))
+    good = sampler._build_parzen_estimator(study, space, below, handle_below=True)
+    rest = sampler._build_parzen_estimator(study, space, above, handle_below=False)
+    samples = {
+        name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in space.items()
+    }
+    return np.asarray(sampler._compute_acquisition_func(samples, good, rest), dtype=np.float64)
