@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sllmbo._random import generator
 from sllmbo.errors import ConfigError
 from sllmbo.history import History, Observation
-from sllmbo.samplers import Alternating, Bernoulli, LLMTPESampler
+from sllmbo.samplers import Adaptive, Alternating, Bernoulli, LLMTPESampler
 from sllmbo.samplers._record import SOURCE
 from sllmbo.space import Float, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
@@ -92,7 +92,9 @@ def test_all_hooks_of_a_trial_agree(mixing):
         return [{name: float(rng.random()) * 1e-6 for name in request.space} for _ in range(request.n)]
 
     study = optuna.create_study(
-        sampler=LLMTPESampler(ScriptedAdvisor(corner), space=space, mixing=mixing, init="default", seed=8),
+        sampler=LLMTPESampler(
+            ScriptedAdvisor(corner), space=space, mixing=mixing, judging=False, init="default", seed=8
+        ),
         direction="maximize",
     )
 
@@ -105,3 +107,65 @@ def test_all_hooks_of_a_trial_agree(mixing):
         by_advisor = mixing.advisor_serves(seed=8, turn=trial.number, history=EMPTY)
         assert ("scripted" if by_advisor else "tpe") == trial.user_attrs[SOURCE]
         assert {by_advisor} == {value < 1e-6 for value in trial.params.values()}
+
+
+def _history(rows, direction="minimize"):
+    return History(
+        direction,
+        tuple(
+            Observation(i, {"x": 0.0}, state="failed" if value is None else "complete", value=value, source=source)
+            for i, (source, value) in enumerate(rows)
+        ),
+    )
+
+
+def test_adaptive_starts_at_one_half():
+    """Before either side has served a trial, the advisor's share is a half."""
+    assert 0.5 == Adaptive().standing(_history([("default", 1.0)])).share
+
+
+def test_a_better_advisor_earns_a_larger_share_but_never_the_partners_floor():
+    """An advisor whose trials are all better than the partner's serves three quarters of the turns, and no more."""
+    rows = [("llm", float(i)) for i in range(10)] + [("tpe", 100.0 + i) for i in range(10)]
+    assert 0.75 == Adaptive().standing(_history(rows)).share
+
+
+@pytest.mark.parametrize("worse", [100.0, None], ids=["bad values", "failures"])
+def test_an_advisor_that_is_clearly_worse_is_switched_off(worse):
+    """Bad values and failures of the advisor end its turns, whatever the seed."""
+    rows = [("tpe", float(i)) for i in range(10)] + [("llm", worse)] * 10
+    standing = Adaptive().standing(_history(rows))
+    assert 0.0 == standing.share
+    assert str(standing).startswith("switched off")
+    served = [Adaptive().advisor_serves(seed=s, turn=20, history=_history(rows)) for s in range(50)]
+    assert not any(served)
+
+
+def test_an_advisor_that_was_switched_off_is_tried_again():
+    """The evidence against an advisor fades: it comes back after more than 5 and fewer than 40 turns of the partner."""
+    rows = [("tpe", float(i)) for i in range(8)] + [("llm", 100.0)] * 6
+    assert 0.0 == Adaptive().standing(_history(rows)).share
+    waited = 0
+    while Adaptive().standing(_history(rows)).share == 0.0 and waited < 60:
+        rows.append(("tpe", 50.0))
+        waited += 1
+    assert 5 < waited < 40
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["tpe", "llm", "default"]), st.none() | st.floats(-1e6, 1e6)), max_size=30),
+    st.sampled_from(["minimize", "maximize"]),
+)
+def test_the_share_is_a_probability_that_depends_on_order_and_ranks_alone(rows, direction):
+    """Any history has a share between 0 and 1 - floor, and stretching its values changes nothing."""
+    standing = Adaptive().standing(_history(rows, direction))
+    assert 0.0 <= standing.share <= 0.75
+    stretched = [(source, None if value is None else 4.0 * value) for source, value in rows]
+    assert standing == Adaptive().standing(_history(stretched, direction))
+
+
+@pytest.mark.parametrize("name", ["partner_floor", "decay", "switch_off"])
+def test_numbers_of_adaptive_outside_0_and_1_are_refused(name):
+    """A number that is no probability is refused with its name."""
+    with pytest.raises(ConfigError, match=name):
+        Adaptive(**{name: 1.5})

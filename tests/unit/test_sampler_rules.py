@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from sllmbo._random import generator
 from sllmbo.advisors import Advice
 from sllmbo.errors import AdviceError, ConfigError
-from sllmbo.samplers import AdvisedSampler, LLMSampler, LLMTPESampler
+from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler
 from sllmbo.samplers._record import BATCH, FALLBACK, PARAMS, REPAIRS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
@@ -99,6 +99,7 @@ def test_a_trial_costs_at_most_one_question(kind, init):
         for trial in study.trials
         if trial.user_attrs[SOURCE] == "scripted"
         or trial.user_attrs.get(FALLBACK, {}).get("kind", "Paused") != "Paused"
+        or TURNED_DOWN in trial.user_attrs
     ]
     assert len(asked) - batch == len(advisor.requests)
     assert sorted({request.turn for request in advisor.requests}) == [request.turn for request in advisor.requests]
@@ -679,8 +680,12 @@ def test_hostile_advisors_leave_a_complete_study(name):
 
 def test_a_used_sampler_pickles_and_goes_on_as_before():
     """A sampler pickled in the middle of a study serves the rest of it as the original would."""
-    whole = run(LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, seed=2), 20)
-    study = run(LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, seed=2), 9)
+    whole = run(
+        LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, mixing=Bernoulli(0.5), judging=False, seed=2), 20
+    )
+    study = run(
+        LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, mixing=Bernoulli(0.5), judging=False, seed=2), 9
+    )
     study.ask().suggest_float("lr", 1e-4, 1.0, log=True)  # one is open when it is pickled
     study.tell(9, state=TrialState.FAIL)
     study = pickle.loads(pickle.dumps(study))

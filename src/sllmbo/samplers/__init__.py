@@ -9,6 +9,7 @@ from sllmbo.samplers.llm_tpe import LLMTPESampler
 from sllmbo.samplers.mixing import Adaptive, Alternating, Bernoulli, MixingPolicy
 
 __all__ = [
+    "Adaptive",
     "AdvisedSampler",
     "Alternating",
     "Bernoulli",

@@ -116,8 +116,6 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
         in_part = observation.state in ("running", "failed") and not set(params) <= set(observation.params)
         if not in_part and is_repeat(params, observation.params, space):
             raise ReplyError(f"repeats trial {observation.number}")
-        if observation.state == "complete" and is_near(params, observation.params, space):
-            raise ReplyError(f"is next to trial {observation.number}")
     if any(is_repeat(params, other, space) for other in others):
         raise ReplyError("repeats another candidate")
     return Decision(

@@ -20,7 +20,7 @@ from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, MissingExtra
 from sllmbo.history import History
 from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
-from sllmbo.samplers._ask import PAUSED, ask, decide, turns_to_wait
+from sllmbo.samplers._ask import PAUSED, ask, decide, is_near, turns_to_wait
 from sllmbo.samplers._failure import fall_back, warn_of
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
@@ -178,10 +178,13 @@ class Counsel:
     def _judge(
         self, study: Study, trial: FrozenTrial, request: AdviceRequest, candidates: Sequence[Mapping[str, Any]]
     ) -> Sequence[str]:
-        """Tell why candidates are turned down: they are likely to fail, or bad by the partner's acquisition."""
+        """Tell why candidates are turned down: next to a trial, likely to fail, or bad by the partner's acquisition."""
         if not self._judging:
             return ["" for _ in candidates]
-        return self._partner.judge(study, trial, request.space, request.history, candidates, turn=request.turn)
+        reasons = self._partner.judge(study, trial, request.space, request.history, candidates, turn=request.turn)
+        done = [o for o in request.history if o.state == "complete"]
+        near = [next((o.number for o in done if is_near(c, o.params, request.space)), None) for c in candidates]
+        return [f"is next to trial {n}" if n is not None else r for n, r in zip(near, reasons, strict=True)]
 
     def _fall_back(self, error: Exception, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Decision:
         if self._on_failure == "raise" or isinstance(error, _LOUD):

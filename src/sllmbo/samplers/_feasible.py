@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sllmbo._random import derive_seed
+from sllmbo._random import derive_seed, generator
 from sllmbo.history import History
-from sllmbo.space import SearchSpace
+from sllmbo.space import Categorical, SearchSpace
 
-FEASIBLE = 0.5
-"""A configuration that is likelier to fail than not is avoided."""
+FEASIBLE = 0.8
+"""A configuration that is likelier to fail than this leaves over is avoided: estimates at the edge are even odds."""
+
+_N_POOL = 128
+_N_GOOD = 5
+_REACHES = (0.03, 0.1, 0.3)
+"""How far from a good trial to look, as a share of each scale."""
 
 _FEWEST = 2
 """So many failed and so many other trials are needed for an estimate."""
@@ -39,6 +44,8 @@ class Feasibility:
 
     def __init__(self, space: SearchSpace, history: History, *, seed: int) -> None:
         self._space = space
+        self._seed = seed
+        self._good = [o.params for o in history.ranked()[:_N_GOOD]]
         ended = [o for o in history if o.state != "running"]
         failed = [o.state == "failed" for o in ended]
         self._forest: Any = None
@@ -58,6 +65,24 @@ class Feasibility:
         if self._forest is None or not candidates:
             return np.ones(len(candidates))
         return np.asarray(self._forest.predict_proba(self._places(candidates))[:, 0], dtype=np.float64)
+
+    def pool(self, turn: int) -> list[dict[str, Any]]:
+        """Return points across the space and around the good trials, to choose from in *turn*."""
+        rng = generator(self._seed, "feasible", turn)
+        pool: list[dict[str, Any]] = [dict(self._space.sample(rng)) for _ in range(_N_POOL)]
+        for index in range(_N_POOL if self._good else 0):
+            good, reach = self._good[index % len(self._good)], float(rng.choice(_REACHES))
+            pool.append({name: self._beside(name, good, reach, rng) for name in self._space})
+        return pool
+
+    def _beside(self, name: str, good: Mapping[str, Any], reach: float, rng: np.random.Generator) -> Any:
+        parameter = self._space[name]
+        place = _place(parameter, good[name]) if name in good else -1.0
+        if place < 0.0 or (isinstance(parameter, Categorical) and rng.random() < reach):
+            return parameter.from_unit(float(rng.random()))
+        if isinstance(parameter, Categorical):
+            return good[name]
+        return parameter.from_unit(float(np.clip(place + reach * rng.standard_normal(), 0.0, 1.0)))
 
     def _places(self, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         rows = [

@@ -1,5 +1,5 @@
 """
-Judging: an advisor's candidates are ranked by the partner's acquisition, and those that are confidently bad turned down.
+Judging: an advisor's candidates are ranked by the partner's acquisition, and confidently bad ones turned down.
 
 The acquisition is TPE's density ratio (Bergstra et al. 2011, section 4): how much likelier a configuration is among the
 good trials than among the others. That a surrogate may veto a language model within a shrinking margin is "justify" of
@@ -70,7 +70,7 @@ def turned_down(
         return ["" for _ in candidates]
     rng = generator(seed, "judging", turn)
     reference = [space.sample(rng) for _ in range(_N_REFERENCE)]
-    scores = _acquisition(sampler, study, trial, joint, [*candidates, *reference])
+    scores = acquisition(sampler, study, trial, joint, [*candidates, *reference])
     among, others = scores[: len(candidates)], scores[len(candidates) :]
     ranks = [float((others < score).mean()) for score in among]
     return [
@@ -79,7 +79,7 @@ def turned_down(
     ]
 
 
-def _acquisition(
+def acquisition(
     sampler: TPESampler,
     study: Study,
     trial: FrozenTrial,
@@ -96,7 +96,5 @@ def _acquisition(
     below, above = _split_trials(study, trials, (sampler._gamma or default_gamma)(n))
     good = sampler._build_parzen_estimator(study, space, below, handle_below=True)
     rest = sampler._build_parzen_estimator(study, space, above, handle_below=False)
-    samples = {
-        name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in space.items()
-    }
+    samples = {name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in space.items()}
     return np.asarray(sampler._compute_acquisition_func(samples, good, rest), dtype=np.float64)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
@@ -22,14 +23,12 @@ from sllmbo._random import derive_seed
 from sllmbo.history import History
 from sllmbo.samplers._convert import python_scalar
 from sllmbo.samplers._feasible import FEASIBLE, Feasibility
-from sllmbo.samplers._judge import turned_down
+from sllmbo.samplers._judge import acquisition, turned_down
 from sllmbo.space import SearchSpace
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
 _PIECE = 2045
-_ATTEMPTS = 16
-"""So often the sampler draws for a configuration that is likely not to fail."""
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
@@ -101,22 +100,26 @@ class Partner:
         turn: int,
     ) -> dict[str, Any]:
         """
-        Sample *space* jointly, as often as it takes for a configuration that is likely not to fail.
+        Sample *space* jointly, for a configuration that is likely not to fail.
 
-        The first draw is that of `relative`; of several tries that are all likely to fail the likeliest is returned.
+        What `relative` draws is taken if it is; else, of points across the space and around the good trials that are
+        likely not to fail, the one that the partner's acquisition prefers.
         """
-        best, odds = self._draw(study, trial, space, turn=turn), -1.0
-        for attempt in range(_ATTEMPTS):
-            drawn = best if attempt == 0 else self._draw(study, trial, space, turn=f"{turn} again {attempt}")
-            feasible = float(feasibility.of([drawn])[0])
-            if feasible > odds:
-                best, odds = drawn, feasible
-            if feasible >= FEASIBLE:
-                break
-        return best
+        drawn = self._draw(study, trial, space, turn=turn)
+        if feasibility.of([drawn])[0] >= FEASIBLE:
+            return drawn
+        pool = feasibility.pool(turn)
+        odds = feasibility.of(pool)
+        pool = [point for point, chance in zip(pool, odds, strict=True) if chance >= min(FEASIBLE, odds.max())]
+        scores = np.zeros(len(pool))
+        if isinstance(self.sampler, TPESampler):
+            known = {name: space[name] for name in pool[0]}
+            with self._lock:
+                scores = acquisition(self.sampler, study, trial, known, pool)
+        return {**drawn, **pool[int(np.argmax(scores))]}
 
     def _draw(
-        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int | str
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int
     ) -> dict[str, Any]:
         drawn = self.relative(study, trial, space, turn=turn)
         for name, distribution in space.items():  # before a sampler has seen enough it leaves the joint space alone

@@ -22,8 +22,8 @@ from sllmbo.samplers import _turns
 from sllmbo.samplers._convert import contains, from_distributions, repair_into, to_distributions
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._failure import describe_error, error_in_optimize
-from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._feasible import Feasibility
+from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy

@@ -1,0 +1,137 @@
+"""
+Judging and failures: what TPE and the failed trials have to say about a configuration.
+"""
+
+import numpy as np
+import optuna
+import pytest
+
+from sllmbo._random import generator
+from sllmbo.history import History, Observation
+from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMTPESampler
+from sllmbo.samplers._ask import is_near
+from sllmbo.samplers._feasible import Feasibility
+from sllmbo.samplers._judge import margin
+from sllmbo.samplers._record import SOURCE, TURNED_DOWN
+from sllmbo.space import Categorical, Float, Int, SearchSpace
+from sllmbo.testing import ScriptedAdvisor
+
+SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "y": Float(0.0, 1.0, default=0.5)})
+
+
+def bowl(trial):
+    x, y = trial.suggest_float("x", 0.0, 1.0), trial.suggest_float("y", 0.0, 1.0)
+    return (x - 0.2) ** 2 + (y - 0.2) ** 2
+
+
+def around(centre):
+    """An advisor that proposes points around *centre*, never the same."""
+
+    def points(request):
+        rng = generator(request.seed, request.turn)
+        return [{name: centre + 0.1 * float(rng.random()) for name in request.space} for _ in range(request.n)]
+
+    return ScriptedAdvisor(points)
+
+
+def served(study):
+    return [trial.user_attrs[SOURCE] for trial in study.trials]
+
+
+def run(advisor, **arguments):
+    sampler = LLMTPESampler(advisor, space=SPACE, init="default", mixing=Bernoulli(0.5), seed=3, **arguments)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(bowl, n_trials=60)
+    return study
+
+
+def test_the_margin_grows_from_nothing_to_a_half():
+    """Nothing is vetoed before 12 trials, and never more than half of the space."""
+    margins = [margin(n) for n in range(2000)]
+    assert {0.0} == set(margins[:13])
+    assert sorted(margins) == margins
+    assert 0.49 < margins[-1] < 0.5
+
+
+def test_candidates_in_a_bad_region_are_turned_down_with_the_reason():
+    """TPE serves in place of an advisor that proposes where TPE's ratio is low, and the trial says why."""
+    study = run(around(0.85))
+    reasons = [t.user_attrs[TURNED_DOWN] for t in study.trials[30:] if TURNED_DOWN in t.user_attrs]
+    assert reasons
+    assert any("TPE prefers" in reason for trial in reasons for reason in trial)
+    assert "scripted" not in served(study)[30:]
+
+
+def test_candidates_in_a_good_region_are_not_turned_down():
+    """Where TPE itself would go, the advisor's candidates pass."""
+    study = run(around(0.15))
+    assert served(study)[13:].count("scripted") > 5
+
+
+def test_without_judging_nothing_is_turned_down():
+    """An advisor that is not judged serves all of its turns."""
+    study = run(around(0.85), judging=False)
+    assert not [t for t in study.trials if TURNED_DOWN in t.user_attrs]
+    assert served(study)[30:].count("scripted") > 5
+
+
+def test_near_means_every_parameter():
+    """Two configurations are next to each other if all reals are within 1 % of their scale and all else is equal."""
+    space = SearchSpace({"lr": Float(1e-4, 1.0, log=True), "n": Int(1, 9), "k": Categorical(["a", "b"])})
+    tried = {"lr": 0.01, "n": 3, "k": "a"}
+    assert is_near({"lr": 0.0105, "n": 3, "k": "a"}, tried, space)
+    assert not is_near({"lr": 0.0105, "n": 4, "k": "a"}, tried, space)
+    assert not is_near({"lr": 0.0105, "n": 3, "k": "b"}, tried, space)
+    assert not is_near({"lr": 0.02, "n": 3, "k": "a"}, tried, space)
+    assert not is_near({"lr": 0.0105, "n": 3}, tried, space)
+
+
+def test_feasibility_learns_a_limit():
+    """From 60 trials of which those with x + y > 1 failed, far points on either side are told apart."""
+    rng = np.random.default_rng(0)
+    points = [dict(zip("xy", map(float, rng.random(2)), strict=True)) for _ in range(60)]
+    history = History(
+        "minimize",
+        tuple(
+            Observation(i, p, state="failed" if p["x"] + p["y"] > 1 else "complete", value=None)
+            for i, p in enumerate(points)
+        ),
+    )
+    fine, bad = Feasibility(SPACE, history, seed=0).of([{"x": 0.2, "y": 0.2}, {"x": 0.9, "y": 0.9}])
+    assert fine > 0.8
+    assert bad < 0.2
+
+
+def test_one_failure_is_no_evidence():
+    """With a single failed trial nothing is known, and everything counts as feasible."""
+    history = History("minimize", (Observation(0, {"x": 0.1, "y": 0.1}, state="failed"),))
+    feasibility = Feasibility(SPACE, history, seed=0)
+    assert not feasibility.known
+    assert [1.0] == feasibility.of([{"x": 0.1, "y": 0.1}]).tolist()
+
+
+def half_fails(trial):
+    x, y = trial.suggest_float("x", 0.0, 1.0), trial.suggest_float("y", 0.0, 1.0)
+    if x + y > 1.0:
+        raise MemoryError("too large")
+    return -x - y  # the best values are at the edge of what fails
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_four_of_five_trials_are_where_the_objective_works(seed):
+    """Where half of the space fails and the optimum lies at its edge, trials 20 to 50 stay in the other half."""
+    study = optuna.create_study(sampler=AdvisedSampler(None, space=SPACE, init="default", seed=seed))
+    study.optimize(half_fails, n_trials=50, catch=MemoryError)
+    states = [trial.state.name for trial in study.trials[20:]]
+    assert states.count("COMPLETE") >= 0.8 * len(states)
+
+
+def test_without_failures_the_partner_is_untouched():
+    """Being aware of failures changes no trial of a study that has none."""
+    studies = []
+    for aware in (True, False):
+        sampler = AdvisedSampler(None, space=SPACE, init="default", seed=1, failure_aware=aware)
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(bowl, n_trials=25)
+        studies.append([trial.params for trial in study.trials])
+    assert studies[0] == studies[1]
