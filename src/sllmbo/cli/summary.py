@@ -12,6 +12,7 @@ from typing import Any
 from sllmbo.cli.progress import Progress, number, short
 from sllmbo.tuner.result import BEST, ESTIMATOR, RESULT, TRIALS, TuneResult
 from sllmbo.tuner.tuner import without_password
+from sllmbo.worth import SourceWorth
 
 
 def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
@@ -25,6 +26,8 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
     _tell_sources(progress, result)
     progress.line()
     progress.fact("Advisor", _cost(result))
+    if result.advisor and result.worth is not None:
+        progress.fact("Worth", result.worth.verdict)
     progress.fact("Files", f"{RESULT}, {TRIALS}, {BEST}, {ESTIMATOR} in {folder}")
 
 
@@ -62,12 +65,21 @@ def _params(result: TuneResult) -> list[str]:
 
 
 def _tell_sources(progress: Progress, result: TuneResult) -> None:
-    progress.line(f"{'source':<15}{'trials':>7}{'improvements':>14}", "bold")
+    progress.line(f"{'source':<15}{'trials':>7}{'improvements':>14}{'gain':>11}{'calls':>7}{'tokens':>9}", "bold")
+    earned = result.worth.sources if result.worth is not None else {}
     for source, counts in result.sources.items():
-        progress.line(f"{source:<15}{counts['trials']:>7}{counts['improvements']:>14}")
+        line = f"{source:<15}{counts['trials']:>7}{counts['improvements']:>14}"
+        own = earned.get(source)
+        progress.line(line if own is None else line + _earned(own))
     lost = [f"{n} {word}" for n, word in ((result.n_failed, "failed"), (result.n_pruned, "pruned")) if n]
     if lost:
         progress.line(f"Of the {result.n_trials} trials {' and '.join(lost)}.")
+
+
+def _earned(source: SourceWorth) -> str:
+    gain = f"{source.gain:.3g}" if source.improvements else "-"
+    usage = source.usage
+    return f"{gain:>11}" + (f"{usage.calls:>7}{usage.tokens:>9}" if usage.calls else "")
 
 
 def _cost(result: TuneResult) -> str:

@@ -31,6 +31,7 @@ from sllmbo.samplers._record import (
 )
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.usage import Usage
+from sllmbo.worth import Worth, measure_worth
 
 RESULT, TRIALS, BEST, ESTIMATOR = "result.json", "trials.csv", "best_params.json", "estimator.joblib"
 
@@ -58,6 +59,8 @@ class TuneResult:
     """Per source how many trials it served, and how many of them were the best so far: "trials", "improvements"."""
     usage: Usage
     """What the advisor has cost, over the whole study."""
+    worth: Worth | None = None
+    """What each source has earned over the default, and whether the advisor was worth its price."""
     stop_reason: str
     """"trials", "seconds", "patience" or "interrupted"."""
     study: str
@@ -112,6 +115,7 @@ class TuneResult:
         folder.mkdir(parents=True, exist_ok=True)
         record = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "estimator"}
         record["usage"] = self.usage.to_json()
+        record["worth"] = self.worth.to_json() if self.worth is not None else None
         _write(folder / RESULT, json.dumps(record, indent=2, default=str) + "\n")
         _write(folder / BEST, json.dumps(dict(self.best_params), indent=2) + "\n")
         _write_trials(folder / TRIALS, self.trials)
@@ -137,6 +141,7 @@ class TuneResult:
         except (OSError, ValueError) as error:
             raise TaskError(f"{str(path)!r} is no saved result ({error}); give the folder of a tuning.") from error
         record["usage"] = Usage.from_json(record["usage"])
+        record["worth"] = Worth.from_json(record["worth"]) if record.get("worth") else None
         record["notes"], record["trials"] = tuple(record["notes"]), tuple(record["trials"])
         estimator = None
         if (Path(folder) / ESTIMATOR).exists():
@@ -204,6 +209,17 @@ def total_usage(study: Study) -> Usage:
     told = sum((Usage.from_json(usage) for usage in written if usage), Usage())
     entered = spent(study)
     return entered if entered.calls >= told.calls else told  # advisors of others enter nothing into the ledger
+
+
+def study_worth(study: Study) -> Worth:
+    """Return what each source of trials of *study* has earned, and what it cost."""
+    by_source: dict[str, Usage] = {}
+    for trial in all_trials(study):
+        written = trial.user_attrs.get(USAGE)
+        if written and FALLBACK not in trial.user_attrs and not is_abandoned(trial):
+            source = str(trial.user_attrs.get(SOURCE, ""))
+            by_source[source] = by_source.get(source, Usage()) + Usage.from_json(written)
+    return measure_worth(study_history(study), total_usage(study), usage_by_source=by_source)
 
 
 def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:

@@ -34,7 +34,7 @@ from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, fit, make_splits, score_on
 from sllmbo.tuner.metrics import Metric, Scorer
 from sllmbo.tuner.plan import Plan, make_plan
-from sllmbo.tuner.result import TuneResult, count_sources, total_usage, trial_records
+from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
 from sllmbo.tuner.tuner import Tuner, without_password
 
 _logger = logging.getLogger("sllmbo")
@@ -325,6 +325,7 @@ def _conclude(
         n_pruned=sum(record["state"] == "pruned" for record in records),
         sources=count_sources(records),
         usage=total_usage(tuner.study),
+        worth=study_worth(tuner.study),
         stop_reason=stop_reason,
         study=tuner.study.study_name,
         storage=without_password(storage) if isinstance(storage, str) else None,
