@@ -77,7 +77,7 @@ def test_d3_questions_do_not_grow_with_the_study() -> None:
 def test_d4_a_trial_is_served_whole_by_one_side() -> None:
     """D4: one coin per trial: all values of an advisor's trial are its own, and half of the trials are its."""
     advisor = ScriptedAdvisor(_drawn)
-    study = _study(advisor, n_trials=200, init="default")
+    study = _study(advisor, n_trials=200, init="default", mixing=Bernoulli(0.5), judging=False)
     served = [t for t in study.trials if t.user_attrs["sllmbo:source"] not in ("tpe", "default")]
 
     assert all(t.params == t.user_attrs["sllmbo:params"] for t in served)

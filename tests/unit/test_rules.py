@@ -376,3 +376,22 @@ def test_meaning_of_names():
 def test_every_rule_is_explained():
     """Each rule in the list says in its docstring what it does."""
     assert all(rule.__doc__ for rule in RULES)
+
+
+def test_a_space_in_other_names_has_starting_points_of_its_own():
+    """A perceptron's space with width and depth opens with the documented networks, not with points that fill it."""
+    space = SearchSpace(
+        {
+            "alpha": Float(1e-8, 1.0, log=True, default=1e-4),
+            "batch_size": Int(4, 256, log=True, default=161),
+            "depth": Int(1, 3, default=1),
+            "learning_rate_init": Float(1e-5, 1.0, log=True, default=1e-3),
+            "width": Int(16, 1024, log=True, default=101),
+        }
+    )
+    request = AdviceRequest(
+        task=Task(estimator="mlp"), space=space, history=History("maximize"), n=4, purpose="opening", turn=1
+    )
+    advice = RuleAdvisor().suggest(request)
+    assert {256, 512, 128} == {a.params["width"] for a in advice}
+    assert all(a.origin.startswith("mlp: ") for a in advice)

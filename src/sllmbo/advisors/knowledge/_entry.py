@@ -63,6 +63,9 @@ class KnownEstimator:
     start_rules: tuple[StartRule, ...] = ()
     """Rules that derive starting points from aggregates of the data."""
 
+    foreign_starts: tuple[StartingPoint, ...] = ()
+    """Starting points for spaces that name everything otherwise than the library does ("width", "depth")."""
+
     source: tuple[str, ...]
     """Where the knowledge of the entry comes from: documentation pages and papers."""
 

@@ -313,6 +313,57 @@ def _network_size(facts: DataFacts) -> StartingPoint:
     )
 
 
+_PRACTICE = (
+    "Bengio, Practical Recommendations for Gradient-Based Training of Deep Architectures (2012), sections 2 and 3"
+)
+
+
+def _network(
+    name: str, rationale: str, *, width: int, depth: int, batch: int, step: float, alpha: float
+) -> StartingPoint:
+    params = {"width": width, "depth": depth, "batch_size": batch, "learning_rate_init": step, "alpha": alpha}
+    return StartingPoint(name, params, rationale=rationale, source=_PRACTICE)
+
+
+_MLP_STARTS = (
+    _network(
+        "small batches",
+        "Batches of about 32 rows and steps of 0.001 suit most data; a layer may be larger than needed.",
+        width=256,
+        depth=2,
+        batch=32,
+        step=1e-3,
+        alpha=1e-3,
+    ),
+    _network(
+        "wide and regularised",
+        "Too many units cost little if their weights are penalised.",
+        width=512,
+        depth=1,
+        batch=64,
+        step=1e-3,
+        alpha=0.1,
+    ),
+    _network(
+        "deeper, in small steps",
+        "More layers fit finer structure, and want smaller steps.",
+        width=256,
+        depth=3,
+        batch=32,
+        step=3e-4,
+        alpha=1e-2,
+    ),
+    _network(
+        "larger steps",
+        "If training is too slow to finish, three to five times larger steps help most.",
+        width=128,
+        depth=2,
+        batch=64,
+        step=5e-3,
+        alpha=1e-3,
+    ),
+)
+
 MLP = KnownEstimator(
     name="mlp",
     aliases=("mlpclassifier", "mlpregressor", "multi layer perceptron", "multilayer perceptron", "neural network"),
@@ -321,6 +372,7 @@ MLP = KnownEstimator(
         "regression": "sklearn.neural_network.MLPRegressor",
     },
     spaces={"classification": _MLP_SPACE, "regression": _MLP_SPACE},
+    foreign_starts=_MLP_STARTS,
     start_rules=(_network_size,),
     source=("scikit-learn user guide, Neural network models (supervised)",),
 )

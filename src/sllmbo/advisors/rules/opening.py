@@ -26,7 +26,8 @@ def published(
     """Yield the tuned defaults and the starting points that the data suggest, where *space* has their parameters."""
     if known is None or kind not in known.kinds:
         return
-    for point in known.starting_points(kind, facts):
+    foreign = (point for point in known.foreign_starts if point.params.keys() <= space.keys())
+    for point in (*known.starting_points(kind, facts), *foreign):
         params = translated(space, point.params)
         if params is not None:
             yield Proposal(f"{known.name}: {point.name}", params, f"{point.rationale} Source: {point.source}.")
