@@ -117,7 +117,7 @@ def tune(
             the task), "statistics" (and aggregates of the data), "description" (and what was written in words).
         mask_names: Whether a chat model is told x1, c1 and so on instead of names.
         init: What opens the study: "llm", "random" or "default".
-        mixing: Who serves which turn, for "llm-tpe"; a fair coin if None.
+        mixing: Who serves which turn, for "llm-tpe"; `Adaptive` if None.
         cv: Number of folds, or a splitter of scikit-learn.
         holdout_share: Share of the rows that is set aside; 0 for none.
         pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
