@@ -1,0 +1,1 @@
+"""Fair, seeded, paired comparisons of methods on problems whose answers are known."""
