@@ -27,7 +27,7 @@ from sllmbo import errors
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
 from sllmbo.errors import AdviceError, ConfigError
 from sllmbo.history import Observation
-from sllmbo.space import SearchSpace
+from sllmbo.space import SearchSpace, SpaceEdit
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
@@ -57,6 +57,7 @@ def advice_question(request: AdviceRequest) -> dict[str, Any]:
         "space": [{"name": name, **entry} for name, entry in request.space.to_json().items()],
         "history": [_told(observation) for observation in request.history],
         **memo,
+        **({"leeways": {name: asdict(leeway) for name, leeway in request.leeways.items()}} if request.leeways else {}),
     }
 
 
@@ -117,10 +118,16 @@ def design_to_json(design: SpaceDesign) -> dict[str, Any]:
 
 
 def _fields(answer: Advice | SpaceDesign) -> dict[str, Any]:
-    """Return the fields that differ from their defaults; usage and memo as objects."""
+    """Return the fields that differ from their defaults; usage, memo and edits as objects."""
     entry = {item.name: (getattr(answer, item.name), item.default) for item in fields(answer)}
     given = {name: value for name, (value, default) in entry.items() if value != default}
-    return {name: asdict(value) if isinstance(value, (Usage, Memo)) else value for name, value in given.items()}
+    return {name: _plain_field(value) for name, value in given.items()}
+
+
+def _plain_field(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain_field(item) for item in value]
+    return asdict(value) if isinstance(value, (Usage, Memo, SpaceEdit)) else value
 
 
 def error_to_json(error: Exception) -> dict[str, Any]:
@@ -143,10 +150,11 @@ def design_from_json(entry: Mapping[str, Any]) -> SpaceDesign:
 
 def _read(entry: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {"usage": Usage, "memo": Memo}
-    return {
+    read_ = {
         name: kinds[name](**value) if name in kinds and isinstance(value, dict) else value
         for name, value in entry.items()
     }
+    return read_ | {"edits": tuple(SpaceEdit(**edit) for edit in entry["edits"])} if "edits" in entry else read_
 
 
 def error_from_json(entry: Mapping[str, Any]) -> AdviceError:

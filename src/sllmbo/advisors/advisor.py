@@ -7,11 +7,11 @@ An advisor is asked and answers; it keeps no memory of a study. All that it may 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from sllmbo.history import History
-from sllmbo.space import SearchSpace
+from sllmbo.space import Leeway, SearchSpace, SpaceEdit
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
@@ -52,6 +52,9 @@ class Advice:
     memo: Memo | None = None
     """What the advisor wants to be told next time; None leaves the last one in force. First of a reply only."""
 
+    edits: tuple[SpaceEdit, ...] = ()
+    """Edits of the search space, from the next trial on, within the request's leeways. First of a reply only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceRequest:
@@ -59,7 +62,11 @@ class AdviceRequest:
 
     task: Task
     space: SearchSpace
+    """The present search space, edits included."""
     history: History
+
+    leeways: Mapping[str, Leeway] = field(default_factory=dict)
+    """The parameters whose bounds may be edited now, and how far."""
 
     memo: Memo | None = None
     """What the advisor last wrote down for itself."""

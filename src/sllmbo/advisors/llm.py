@@ -14,7 +14,7 @@ from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ContextTooLong
 from sllmbo.llm import Answer, Gateway, ReplyMode
-from sllmbo.space import SearchSpace
+from sllmbo.space import SearchSpace, SpaceEdit
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
@@ -130,6 +130,7 @@ class LLMAdvisor:
         except AdviceError as error:
             error.usage = spent + error.usage
             raise
+        suggestions, edits = answer.value
         return [
             Advice(
                 params=masking.unmask(params),
@@ -140,31 +141,35 @@ class LLMAdvisor:
                 usage=Usage() if index else spent + answer.usage,
                 raw="" if index else raw,
                 memo=None if index or memo is request.memo else memo,
+                edits=() if index else tuple(map(masking.unmask_edit, edits)),
             )
-            for index, (params, rationale) in enumerate(answer.value)
+            for index, (params, rationale) in enumerate(suggestions)
         ]
 
     def _shown(self, request: AdviceRequest) -> tuple[AdviceRequest, prompts.Masking]:
         told = prompts.shown(
             request.task, request.space, request.history, privacy=self._privacy, mask_names=self._mask_names
         )
-        return replace(request, task=told.task, space=told.space, history=told.history), told.masking
+        leeways = {told.masking.names[name]: leeway for name, leeway in request.leeways.items()}
+        asked = replace(request, task=told.task, space=told.space, history=told.history, leeways=leeways)
+        return asked, told.masking
 
     def _suggested(
         self, request: AdviceRequest, memo: Memo | None
-    ) -> tuple[Answer[tuple[prompts.Suggestion, ...]], str, str]:
+    ) -> tuple[Answer[tuple[tuple[prompts.Suggestion, ...], tuple[SpaceEdit, ...]]], str, str]:
         prompt = prompts.render_suggestions(
             request.task,
             request.space,
             request.history,
             n=request.n,
             purpose=request.purpose,
+            leeways=request.leeways,
             memory=memory_of(self._memory, memo),
         )
         answer, raw = self._ask(
             prompt,
-            prompts.suggestions_schema(request.space, request.n),
-            lambda reply: prompts.parse_suggestions(reply, request.space, request.n),
+            prompts.suggestions_schema(request.space, request.n, leeways=request.leeways),
+            lambda reply: (prompts.parse_suggestions(reply, request.space, request.n), prompts.parse_edits(reply)),
         )
         return answer, raw, prompt.version
 

@@ -83,6 +83,15 @@ Space: TypeAlias = Annotated[
     Path | None,
     _option(SEARCH, "The search space, as `sllmbo space --json` and SearchSpace.to_json() write it.", metavar="FILE"),
 ]
+FixedSpace: TypeAlias = Annotated[
+    bool,
+    _option(
+        SEARCH,
+        "Let nobody edit the search space during the study. Else the advisor may narrow ranges, and widen those that "
+        "you have not given, where the trials show cause; what does not pay is undone.",
+        "--fixed-space",
+    ),
+]
 Pruner: TypeAlias = Annotated[
     Literal["none", "median", "hyperband"],
     _option(SEARCH, "Stops a trial after some folds where it does not promise."),

@@ -98,6 +98,8 @@ class Progress:
     def trial(self, record: Mapping[str, Any], best: float | None) -> None:
         """Print the line of one finished trial, cut to the width."""
         self.line(trial_line(record, best, self.width))
+        if record["edits"]:
+            self.line(printable(f"{'':>33}search space: {record['edits']}"), "yellow")
 
     def _clear(self) -> None:
         if not self._plain:

@@ -75,6 +75,7 @@ def prompt(
     trials: arguments.Trials = 50,
     method: arguments.Method = "llm-tpe",
     space: arguments.Space = None,
+    fixed_space: arguments.FixedSpace = False,
     seed: arguments.Seed = 0,
     llm: arguments.Llm = "offline",
     base_url: arguments.BaseUrl = None,
@@ -125,6 +126,7 @@ def prompt(
             privacy=privacy,
             mask_names=mask_names,
             memory=memory,
+            fixed_space=fixed_space,
         )
         question = _question(rendered, schema, purpose, llm, base_url, privacy=privacy, mask_names=mask_names)
     except SllmboError as error:
@@ -185,12 +187,16 @@ def _render(
     privacy: Privacy,
     mask_names: bool,
     memory: MemoryName,
+    fixed_space: bool,
 ) -> tuple[Prompt, dict[str, Any]]:
     from sllmbo import prompts
     from sllmbo.advisors.llm import documented_space, memory_of
     from sllmbo.history import History
     from sllmbo.samplers import AdvisedSampler, study_history
+    from sllmbo.samplers._edits import Edits, box_of, open_leeways
     from sllmbo.samplers._reader import memo_of
+    from sllmbo.space import Leeway
+    from sllmbo.tuner.tuner import SPACE
 
     if purpose == "design":
         if mask_names:
@@ -198,16 +204,31 @@ def _render(
         told = prompts.visible(task, privacy)
         return prompts.render_design(told, documented_space(told)), prompts.design_schema()
     history, memo = History(task.direction), None
+    leeways: dict[str, Leeway] = {}
     if stored is not None:
         trials = stored.get_trials(deepcopy=False)
         history, memo = study_history(stored), memo_of(trials, before=len(trials))
+        is_given = stored.user_attrs.get(SPACE, {}).get("source") == "user"
+        edits: Edits = "none" if fixed_space else "narrow" if is_given else "all"
+        box = box_of(space, trials, history, before=len(trials), edits=edits)
+        left = None if task.n_trials is None else task.n_trials - len(history)
+        if purpose == "next":
+            leeways = open_leeways(box, trials, history, before=len(trials), edits=edits, remaining=left)
+        space = box.present
     told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
+    open_ = {told_all.masking.names[name]: leeway for name, leeway in leeways.items()}
     sampler = inspect.signature(AdvisedSampler).parameters
     n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default
     rendered = prompts.render_suggestions(
-        told_all.task, told_all.space, told_all.history, n=n, purpose=purpose, memory=memory_of(memory, memo)
+        told_all.task,
+        told_all.space,
+        told_all.history,
+        n=n,
+        purpose=purpose,
+        leeways=open_,
+        memory=memory_of(memory, memo),
     )
-    return rendered, prompts.suggestions_schema(told_all.space, n)
+    return rendered, prompts.suggestions_schema(told_all.space, n, leeways=open_)
 
 
 def _question(

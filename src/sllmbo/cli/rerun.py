@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REPEATED = (
     *("target", "kind", "drop", "time_column", "group", "cv", "holdout", "estimator", "metric", "trials", "patience"),
-    *("method", "init", "pruner", "seed", "description"),
+    *("method", "init", "fixed_space", "pruner", "seed", "description"),
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
 
@@ -218,6 +218,7 @@ class Rerun:
             cv=given["cv"],
             holdout_share=given["holdout"],
             pruner=make_pruner(given["pruner"], given["cv"]),
+            fixed_space=given["fixed_space"],
             storage=storage,
             study_name=f"replay of {self._path.name}",
             seed=given["seed"],

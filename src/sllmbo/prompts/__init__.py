@@ -12,6 +12,7 @@ from sllmbo.prompts.replies import (
     design_schema,
     parse_condense,
     parse_design,
+    parse_edits,
     parse_suggestions,
     suggestions_schema,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "design_schema",
     "parse_condense",
     "parse_design",
+    "parse_edits",
     "parse_suggestions",
     "render_condense",
     "render_design",

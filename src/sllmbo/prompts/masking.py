@@ -18,7 +18,7 @@ from sllmbo.history import History, Observation
 from sllmbo.prompts.privacy import error_class
 from sllmbo.prompts.standing import is_usable
 from sllmbo.prompts.words import is_plain, quoted
-from sllmbo.space import Categorical, Parameter, Scalar, SearchSpace, When
+from sllmbo.space import Categorical, Parameter, Scalar, SearchSpace, SpaceEdit, When
 from sllmbo.task import Task
 
 _LONGEST_CHOICE = 60
@@ -101,6 +101,11 @@ class Masking:
             return there.from_unit(here.to_unit(here.repair(value)))
         except ValueError:
             return value
+
+    def unmask_edit(self, edit: SpaceEdit) -> SpaceEdit:
+        """Return an edit of a reply under the true name of its parameter."""
+        true = {other: name for name, other in self.names.items()}
+        return replace(edit, parameter=true.get(edit.parameter, edit.parameter), reason=self.unmask_text(edit.reason))
 
     def unmask_text(self, text: str) -> str:
         """Return a rationale with the true names in place of the others."""

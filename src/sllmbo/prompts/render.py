@@ -4,7 +4,9 @@ Render a question: a task, a search space and a history become words. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from sllmbo.history import History
@@ -13,10 +15,11 @@ from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import tunable
-from sllmbo.space import Categorical, Parameter, SearchSpace
+from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
 from sllmbo.task import DataFacts, Task
 
 DIGEST = DigestMemory()
+NO_EDITS: Mapping[str, Leeway] = MappingProxyType({})
 
 _MAX_TOKENS = 1_450  # of a question as `words.tokens` counts, so that it is within 1,500 by a real vocabulary
 _LAST_TRIALS = 3
@@ -53,6 +56,7 @@ def render_suggestions(
     *,
     n: int,
     purpose: Literal["opening", "next"],
+    leeways: Mapping[str, Leeway] = NO_EDITS,
     memory: Memory = DIGEST,
 ) -> Prompt:
     """
@@ -64,16 +68,28 @@ def render_suggestions(
         history: All trials.
         n: How many configurations are wanted.
         purpose: A diverse opening, or candidates for the next trial.
+        leeways: The parameters whose bounds may be edited, and how far.
         memory: What of the history is told.
     """
     template = load_template("suggest")
     system = template.fill("system")
     request = _request(template, history, n_trials=task.n_trials, n=n, purpose=purpose)
+    if leeways:
+        request += "\n\n" + template.fill("edits", edits="\n".join(map(_open, leeways.items())))
     known = {"task": task_card(task), "space": space_table(space, _SHORT_NOTE), "request": request}
     room = _MAX_TOKENS - words.tokens(system) - words.tokens(template.fill("prompt", state="", **known))
     state = memory.state(space, history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
     return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
+
+
+def _open(item: tuple[str, Leeway]) -> str:
+    name, leeway = item
+    bounds = (
+        f"{bound} {words.number(least)}" + (f" to {words.number(most)}" if least < most else " (fixed)")
+        for bound, (least, most) in (("low", leeway.low), ("high", leeway.high))
+    )
+    return f"{words.name(name)}: {', '.join(bounds)} ({leeway.evidence})"
 
 
 def render_condense(task: Task, space: SearchSpace, history: History, memory: SummaryMemory) -> Prompt:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sllmbo.errors import ReplyError
 from sllmbo.prompts import words
 from sllmbo.prompts.memory import MAX_SUMMARY
-from sllmbo.space import Categorical, Float, Int, Parameter, Scalar, SearchSpace, When, json_schema
+from sllmbo.space import Categorical, Float, Int, Parameter, Scalar, SearchSpace, SpaceEdit, When, json_schema
 from sllmbo.task import Task
 
 Suggestion: TypeAlias = tuple[dict[str, Any], str]
@@ -23,21 +23,31 @@ Suggestion: TypeAlias = tuple[dict[str, Any], str]
 
 INTENTS = ("explore", "exploit", "repair")
 _MAX_RATIONALE = 400
+_MAX_EDITS = 10
 _MAX_PARAMETERS = 30
 _MAX_CHOICES = 50
 _MAX_ABSOLUTE = 1e12
 _MAX_DECADES = 20
 
 
-def suggestions_schema(space: SearchSpace, n: int) -> dict[str, Any]:
-    """Return the JSON Schema of a reply with up to *n* configurations of *space*."""
+def suggestions_schema(space: SearchSpace, n: int, *, leeways: Collection[str] = ()) -> dict[str, Any]:
+    """Return the JSON Schema of a reply with up to *n* configurations of *space*, and edits of those in *leeways*."""
     candidate = {
         "intent": {"type": "string", "enum": list(INTENTS)},
         "rationale": {"type": "string", "description": "one sentence: the claim and the trial numbers it rests on"},
         "params": _without_descriptions(json_schema(space)),
     }
     listed = {"type": "array", "minItems": 1, "maxItems": n, "items": _object(candidate)}
-    return _object({"candidates": listed})
+    if not leeways:
+        return _object({"candidates": listed})
+    edit = {
+        "parameter": {"type": "string", "enum": list(leeways)},
+        "low": {"type": "number"},
+        "high": {"type": "number"},
+        "reason": {"type": "string"},
+    }
+    edits = {"type": "array", "maxItems": len(leeways), "items": _object(edit)}
+    return _object({"candidates": listed, "space": edits}, required=["candidates"])
 
 
 def _without_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +87,20 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
         told = "; ".join(reasons[:3]) or '"candidates" is empty'
         raise ReplyError(f"No candidate is usable ({told}); give every parameter a value inside its range.")
     return tuple(usable[:n])
+
+
+def parse_edits(reply: Any) -> tuple[SpaceEdit, ...]:
+    """Return the edits of the search space in *reply*, at most ten; whoever applies them checks them."""
+    entries = reply.get("space") if isinstance(reply, Mapping) else None
+    if isinstance(entries, Mapping):
+        entries = [{"parameter": name, **entry} for name, entry in entries.items() if isinstance(entry, Mapping)]
+    return tuple(
+        SpaceEdit(
+            _text(entry.get("parameter")), _number(entry["low"]), _number(entry["high"]), _text(entry.get("reason"))
+        )
+        for entry in (entries if isinstance(entries, list) else [])[:_MAX_EDITS]
+        if isinstance(entry, Mapping) and "low" in entry and "high" in entry
+    )
 
 
 def design_schema() -> dict[str, Any]:
@@ -209,9 +233,17 @@ def _parameter(entry: Mapping[str, Any], own_default: Any, earlier: Mapping[str,
     return Float(low, high, log=log, default=_default(real, own_default, entry.get("default")), **about)
 
 
+def _number(given: Any) -> float:
+    """Return the number that *given* is or spells, not-a-number for anything else."""
+    try:
+        return float(given) if isinstance(given, (int, float, str)) and not isinstance(given, bool) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+
+
 def _bound(entry: Mapping[str, Any], name: str) -> float:
     given = entry.get(name)
-    number = float(given) if isinstance(given, (int, float, str)) and not isinstance(given, bool) else math.nan
+    number = _number(given)
     if not abs(number) <= _MAX_ABSOLUTE:
         raise ReplyError(f"{name}={words.quoted(str(given), 30)} is no number of sane size")
     return number

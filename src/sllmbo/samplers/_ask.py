@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from sllmbo.advisors import Advice, AdviceRequest, Advisor
 from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History
+from sllmbo.samplers._edits import applied_edits
 from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
 from sllmbo.samplers._turns import TURN, is_abandoned
 from sllmbo.space import Float, SearchSpace
@@ -88,6 +89,8 @@ def ask(
     if not usable:
         raise ReplyError("; ".join(turned_down) or "the answer held no candidate", usage=usage)
     memo = next((advice.memo for advice in answer if advice.memo is not None), None)
+    edits, refused = applied_edits(answer, request.space, request.leeways)
+    turned_down += refused
     if request.purpose == "opening":
         batch = tuple(_advice(decision) for decision in usable[1:])
         return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
@@ -97,7 +100,8 @@ def ask(
             chosen = decision
             break
         turned_down.append(f"{', '.join(f'{k}={v}' for k, v in (decision.params or {}).items())}: {reason}")
-    return replace(chosen or Decision(source=partner), usage=usage, turned_down=tuple(turned_down), memo=memo)
+    decision = chosen or Decision(source=partner)
+    return replace(decision, usage=usage, turned_down=tuple(turned_down), memo=memo, edits=edits)
 
 
 def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:

@@ -21,6 +21,7 @@ from sllmbo.history import History
 from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, is_near, turns_to_wait
+from sllmbo.samplers._edits import Box, Edits, open_leeways
 from sllmbo.samplers._failure import fall_back, warn_of
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
@@ -54,6 +55,7 @@ class Counsel:
         on_failure: OnFailure,
         budget: Budget | None,
         judging: bool,
+        edits: Edits,
     ) -> None:
         self._advisor = advisor
         self._task = task
@@ -64,6 +66,7 @@ class Counsel:
         self._on_failure = on_failure
         self._budget = budget
         self._judging = judging
+        self._edits: Edits = edits
         self._forget()
 
     def _forget(self) -> None:
@@ -100,7 +103,9 @@ class Counsel:
             usage=design.usage,
         )
 
-    def opening(self, study: Study, trial: FrozenTrial, *, turn: int, end: int, until_written: ExitStack) -> Decision:
+    def opening(
+        self, study: Study, trial: FrozenTrial, *, box: Box, turn: int, end: int, until_written: ExitStack
+    ) -> Decision:
         """Return the place of *turn* in the opening's batch; ask for one up to turn *end* where there is none."""
         trials = _turns.all_trials(study)
         asked = [t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)]
@@ -108,13 +113,13 @@ class Counsel:
         first = max((earlier for earlier in asked_in if earlier < turn), default=None)
         if first is None:  # of parallel workers, one with a later turn may have asked for the turns after it
             end = min((later for later in asked_in if later > turn), default=end)
-            return self._ask(study, trial, trials, until_written, turn=turn, n=end - turn, purpose="opening")
+            return self._ask(study, trial, trials, until_written, box=box, turn=turn, n=end - turn, purpose="opening")
         batch = batch_of(asked_in[first].user_attrs)
         position = turn - first - 1
         if position >= len(batch):
             return Decision(source=self._partner.name)
         try:
-            return decide(batch[position], self.reader.space(trials), self.reader.history(study, trials))
+            return decide(batch[position], box.present, self.reader.history(study, trials))
         except ReplyError as error:
             return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
 
@@ -124,11 +129,12 @@ class Counsel:
         trial: FrozenTrial,
         trials: Sequence[FrozenTrial],
         *,
+        box: Box,
         turn: int,
         until_written: ExitStack,
     ) -> Decision:
         """Ask what to try now."""
-        return self._ask(study, trial, trials, until_written, turn=turn, n=self._n_candidates, purpose="next")
+        return self._ask(study, trial, trials, until_written, box=box, turn=turn, n=self._n_candidates, purpose="next")
 
     def _ask(
         self,
@@ -137,6 +143,7 @@ class Counsel:
         trials: Sequence[FrozenTrial],
         until_written: ExitStack,
         *,
+        box: Box,
         turn: int,
         n: int,
         purpose: Literal["opening", "next"],
@@ -147,10 +154,15 @@ class Counsel:
             reason = f"the last questions failed; the next is asked {waiting} turns from here"
             return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
         history: History = self.reader.history(study, trials, before=trial.number)
+        left = None if self._task.n_trials is None else self._task.n_trials - len(history)
+        open_ = {}
+        if purpose == "next":
+            open_ = open_leeways(box, trials, history, before=trial.number, edits=self._edits, remaining=left)
         request = AdviceRequest(
             task=replace(self._task, direction=history.direction),
-            space=self.reader.space(trials),
+            space=box.present,
             history=history,
+            leeways=open_,
             memo=memo_of(trials, before=trial.number),
             n=n,
             purpose=purpose,
@@ -169,19 +181,24 @@ class Counsel:
                     self._advisor,
                     request,
                     tried=tried,
-                    judge=partial(self._judge, study, trial, request),
+                    judge=partial(self._judge, study, trial, request, box),
                     partner=self._partner.name,
                 )
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
             return self._fall_back(error, trial, trials)
 
     def _judge(
-        self, study: Study, trial: FrozenTrial, request: AdviceRequest, candidates: Sequence[Mapping[str, Any]]
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        request: AdviceRequest,
+        box: Box,
+        candidates: Sequence[Mapping[str, Any]],
     ) -> Sequence[str]:
         """Tell why candidates are turned down: next to a trial, likely to fail, or bad by the partner's acquisition."""
         if not self._judging:
             return ["" for _ in candidates]
-        reasons = self._partner.judge(study, trial, request.space, request.history, candidates, turn=request.turn)
+        reasons = self._partner.judge(study, trial, box, request.history, candidates, turn=request.turn)
         done = [o for o in request.history if o.state == "complete"]
         near = [next((o.number for o in done if is_near(c, o.params, request.space)), None) for c in candidates]
         return [f"is next to trial {n}" if n is not None else r for n, r in zip(near, reasons, strict=True)]

@@ -66,6 +66,11 @@ class Feasibility:
             return np.ones(len(candidates))
         return np.asarray(self._forest.predict_proba(self._places(candidates))[:, 0], dtype=np.float64)
 
+    def accepts(self, point: Mapping[str, Any]) -> bool:
+        """Tell whether *point* lies in the space and is likely not to fail."""
+        inside = all(parameter.contains(point[name]) for name, parameter in self._space.items())
+        return inside and bool(self.of([point])[0] >= FEASIBLE)
+
     def pool(self, turn: int) -> list[dict[str, Any]]:
         """Return points across the space and around the good trials, to choose from in *turn*."""
         rng = generator(self._seed, "feasible", turn)

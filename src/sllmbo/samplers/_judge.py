@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo._random import generator
 from sllmbo.samplers._convert import to_distributions
-from sllmbo.space import SearchSpace
+from sllmbo.samplers._edits import Box
 
 _ENOUGH = 12
 """With fewer complete trials the densities know too little to veto anything."""
@@ -45,7 +45,7 @@ def turned_down(
     sampler: TPESampler,
     study: Study,
     trial: FrozenTrial,
-    space: SearchSpace,
+    box: Box,
     candidates: Sequence[Mapping[str, Any]],
     *,
     seed: int,
@@ -58,18 +58,18 @@ def turned_down(
         sampler: The partner whose acquisition judges.
         study: The study.
         trial: The trial that is decided on; it is no evidence.
-        space: The search space; what only exists under a condition is not judged.
-        candidates: Configurations of *space*.
+        box: Where the turn searches; what only exists under a condition is not judged.
+        candidates: Configurations of the present space.
         seed: With *turn*, where the reference points come from.
         turn: The turn that is decided on.
     """
     complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
     share = margin(len(complete))
-    joint = {name: dist for name, dist in to_distributions(space).items() if space[name].condition is None}
+    joint = {name: dist for name, dist in to_distributions(box.whole).items() if box.whole[name].condition is None}
     if share == 0.0 or not joint or not candidates:
         return ["" for _ in candidates]
     rng = generator(seed, "judging", turn)
-    reference = [space.sample(rng) for _ in range(_N_REFERENCE)]
+    reference = [box.present.sample(rng) for _ in range(_N_REFERENCE)]
     scores = acquisition(sampler, study, trial, joint, [*candidates, *reference])
     among, others = scores[: len(candidates)], scores[len(candidates) :]
     ranks = [float((others < score).mean()) for score in among]

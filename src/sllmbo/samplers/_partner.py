@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial
 from sllmbo._random import derive_seed
 from sllmbo.history import History
 from sllmbo.samplers._convert import python_scalar
+from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import FEASIBLE, Feasibility
 from sllmbo.samplers._judge import acquisition, turned_down
-from sllmbo.space import SearchSpace
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
@@ -100,13 +100,13 @@ class Partner:
         turn: int,
     ) -> dict[str, Any]:
         """
-        Sample *space* jointly, for a configuration that is likely not to fail.
+        Sample *space* jointly, for a configuration that *feasibility* accepts.
 
-        What `relative` draws is taken if it is; else, of points across the space and around the good trials that are
+        What `relative` draws is taken if it does; else, of points across its space and around the good trials that are
         likely not to fail, the one that the partner's acquisition prefers.
         """
         drawn = self._draw(study, trial, space, turn=turn)
-        if feasibility.of([drawn])[0] >= FEASIBLE:
+        if feasibility.accepts(drawn):
             return drawn
         pool = feasibility.pool(turn)
         odds = feasibility.of(pool)
@@ -131,18 +131,18 @@ class Partner:
         self,
         study: Study,
         trial: FrozenTrial,
-        space: SearchSpace,
+        box: Box,
         history: History,
         candidates: Sequence[Mapping[str, Any]],
         *,
         turn: int,
     ) -> list[str]:
         """Return, for each candidate of an advisor, why it is turned down, or "" where it is not."""
-        feasible = Feasibility(space, history, seed=self.seed).of(candidates)
+        feasible = Feasibility(box.present, history, seed=self.seed).of(candidates)
         reasons = ["" for _ in candidates]
         if isinstance(self.sampler, TPESampler):
             with self._lock:
-                reasons = turned_down(self.sampler, study, trial, space, candidates, seed=self.seed, turn=turn)
+                reasons = turned_down(self.sampler, study, trial, box, candidates, seed=self.seed, turn=turn)
         return [
             reason if odds >= FEASIBLE else f"likely to fail, by where trials failed (odds {1 - odds:.0%})"
             for reason, odds in zip(reasons, feasible, strict=True)

@@ -7,7 +7,7 @@ The study is the only memory: a decision is written before the trial runs, and r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sllmbo.advisors import Advice, Memo
@@ -33,6 +33,8 @@ MIXING = "sllmbo:mixing"
 """The advisor's share of this turn, and the evidence that it follows from."""
 MEMO = "sllmbo:memo"
 """What the advisor wrote down for itself with this trial: {"text", "after"}."""
+EDITS = "sllmbo:edits"
+"""Edits of the search space that hold from the next trial on, and those that are undone from this trial on."""
 FAILURE = "sllmbo:failure"
 """Class and message of the error that made the trial fail."""
 DETAILS = "sllmbo:details"
@@ -44,6 +46,27 @@ _MEMO_LENGTH = 4000
 _REASON_LENGTH = 300
 _MOST = 20
 """How many repairs and reasons are kept: storages hold attributes of some thousand characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedEdit:
+    """An edit of the search space as it was applied, or undone."""
+
+    parameter: str
+    low: float
+    high: float
+    old_low: float
+    old_high: float
+    reason: str
+    source: str
+    """Who asked for it."""
+    undoes: bool = False
+    """Whether it takes an earlier edit back, which did not pay."""
+
+    def __str__(self) -> str:
+        what = "back to" if self.undoes else "to"
+        old = f"{self.old_low:.4g} .. {self.old_high:.4g}"
+        return f"{self.parameter} from {old} {what} {self.low:.4g} .. {self.high:.4g} ({self.source}: {self.reason})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +84,7 @@ class Decision:
     turned_down: tuple[str, ...] = ()
     batch: tuple[Advice, ...] = ()
     memo: Memo | None = None
+    edits: tuple[AppliedEdit, ...] = ()
 
     def to_attrs(self) -> dict[str, Any]:
         """
@@ -79,6 +103,7 @@ class Decision:
             TURNED_DOWN: [_cut(reason, _REASON_LENGTH) for reason in self.turned_down[:_MOST]],
             BATCH: [_advice_to_json(advice) for advice in self.batch],
             MEMO: {"text": self.memo.text[:_MEMO_LENGTH], "after": self.memo.after} if self.memo else None,
+            EDITS: [asdict(edit) for edit in self.edits],
             SOURCE: _cut(self.source) or "advisor",
         }
         return {key: value for key, value in attrs.items() if value not in (None, "", [], {})}
@@ -101,7 +126,13 @@ class Decision:
             turned_down=tuple(attrs.get(TURNED_DOWN, ())),
             batch=batch_of(attrs),
             memo=Memo(**attrs[MEMO]) if MEMO in attrs else None,
+            edits=edits_of(attrs),
         )
+
+
+def edits_of(attrs: Mapping[str, Any]) -> tuple[AppliedEdit, ...]:
+    """Return the edits of the search space that *attrs* record."""
+    return tuple(AppliedEdit(**edit) for edit in attrs.get(EDITS, ()))
 
 
 def batch_of(attrs: Mapping[str, Any]) -> tuple[Advice, ...]:

@@ -8,7 +8,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -18,16 +18,25 @@ from optuna.trial import FrozenTrial, TrialState
 from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
+from sllmbo.history import History
 from sllmbo.samplers import _turns
-from sllmbo.samplers._convert import contains, from_distributions, repair_into, to_distributions
+from sllmbo.samplers._convert import (
+    contains,
+    from_distribution,
+    from_distributions,
+    repair_into,
+    to_distribution,
+    to_distributions,
+)
 from sllmbo.samplers._counsel import Counsel, OnFailure
+from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._feasible import Feasibility
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
-from sllmbo.space import Repair, SearchSpace
+from sllmbo.space import Categorical, Float, Int, Parameter, Repair, SearchSpace
 from sllmbo.task import Task
 
 Init: TypeAlias = Literal["llm", "random", "default"]
@@ -47,6 +56,8 @@ class _Open:
     trials: Sequence[FrozenTrial] = ()
     standing: str = ""
     """What the mixing policy read off the study."""
+    box: Box | None = None
+    """Where the turn searches, once it is known."""
 
 
 class AdvisedSampler(BaseSampler):
@@ -77,6 +88,8 @@ class AdvisedSampler(BaseSampler):
             the partner serves where all are turned down.
         failure_aware: Whether the partner draws again where trials are likely to fail. Without failed trials it makes
             no difference.
+        edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
+            objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -99,8 +112,9 @@ class AdvisedSampler(BaseSampler):
         budget: Budget | None = None,
         judging: bool = False,
         failure_aware: bool = True,
+        edits: Edits = "none",
     ) -> None:
-        _check_arguments(init=init, on_failure=on_failure, n_opening=n_opening, n_candidates=n_candidates)
+        _check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
         self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
         self._anchors = (*_default_anchor(self._space), *anchors)
@@ -110,6 +124,8 @@ class AdvisedSampler(BaseSampler):
         self._seed = secrets.randbits(32) if seed is None else seed
         self._partner = Partner(partner if partner is not None else TPESampler(), self._seed)
         self._random = Partner(RandomSampler(), self._seed)
+        is_editable = advisor is not None and isinstance(self._partner.sampler, TPESampler)
+        self.edits: Edits = edits if is_editable else "none"
         self._counsel = Counsel(
             advisor,
             task=Task(description=task) if isinstance(task, str) else task or Task(),
@@ -120,6 +136,7 @@ class AdvisedSampler(BaseSampler):
             on_failure=on_failure,
             budget=budget,
             judging=judging,
+            edits=self.edits,
         )
         self._failure_aware = failure_aware
         self._forget()
@@ -171,10 +188,10 @@ class AdvisedSampler(BaseSampler):
         if opened.decision is None:
             opened.trials = _turns.all_trials(study)
             opened.role = self._role(study, trial, opened)
-        joint = self._partner.space(study, trial)
+        joint = self._joint(study, trial, opened)
         if opened.role == "partner":
             return joint
-        known = to_distributions(self._reader.space(opened.trials))
+        known = to_distributions(self._box(study, trial, opened).whole)
         return {**joint, **{name: known[name] for name in known if not known[name].single()}}
 
     def sample_relative(
@@ -206,15 +223,40 @@ class AdvisedSampler(BaseSampler):
         assert opened.decision is not None
         if opened.decision.source == "random" or opened.turn is None:
             return {}
-        joint = self._partner.space(study, trial)
+        joint = self._joint(study, trial, opened)
         joint = {name: distribution for name, distribution in joint.items() if name in search_space}
-        if self._failure_aware and joint:
-            history = self._reader.history(study, opened.trials or _turns.all_trials(study), before=trial.number)
-            if history.failures():
-                feasibility = Feasibility(from_distributions(joint), history, seed=self._seed)
-                if feasibility.known:
+        box = self._box(study, trial, opened)
+        if joint and (self._failure_aware or box.is_edited):
+            history = self._history(study, trial, opened)
+            if history.failures() or box.is_edited:
+                within = {name: to_distribution(box.present[name]) for name in joint if name in box.present}
+                feasibility = Feasibility(from_distributions({**joint, **within}), history, seed=self._seed)
+                if feasibility.known or box.is_edited:
                     return self._partner.relative_feasible(study, trial, joint, feasibility, turn=opened.turn)
         return self._partner.relative(study, trial, joint, turn=opened.turn)
+
+    def _joint(self, study: Study, trial: FrozenTrial, opened: _Open) -> dict[str, BaseDistribution]:
+        """Return what the partner samples jointly; a parameter whose range was widened remains in it."""
+        joint = self._partner.space(study, trial)
+        box = self._box(study, trial, opened)
+        if not box.is_widened or not joint:
+            return joint
+        whole = {name: to_distribution(p) for name, p in box.whole.items() if p.condition is None}
+        return {name: whole.get(name, joint.get(name)) for name in sorted({*joint, *whole})}  # type: ignore[misc]
+
+    def _box(self, study: Study, trial: FrozenTrial, opened: _Open) -> Box:
+        if opened.box is None:
+            trials = opened.trials or _turns.all_trials(study)
+            declared = self._reader.space(trials)
+            if self.edits == "none":
+                opened.box = Box(declared, declared)
+            else:
+                history = self._history(study, trial, opened)
+                opened.box = box_of(declared, trials, history, before=trial.number, edits=self.edits)
+        return opened.box
+
+    def _history(self, study: Study, trial: FrozenTrial, opened: _Open) -> History:
+        return self._reader.history(study, opened.trials or _turns.all_trials(study), before=trial.number)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -232,6 +274,9 @@ class AdvisedSampler(BaseSampler):
                 self._note_repair(study, trial, opened, param_name, value)
                 return value
         partner = self._random if decision is not None and decision.source == "random" else self._partner
+        box = self._box(study, trial, opened)
+        if box.is_edited and param_name in box.present:
+            param_distribution = _common(param_distribution, box.present[param_name])
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
     def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
@@ -281,7 +326,7 @@ class AdvisedSampler(BaseSampler):
             return "opening"
         if self._advisor is None or self._mixing is None:
             return "partner"
-        history = self._reader.history(study, opened.trials, before=trial.number)
+        history = self._history(study, trial, opened)
         if isinstance(self._mixing, Adaptive):
             opened.standing = str(self._mixing.standing(history))
         return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
@@ -297,21 +342,25 @@ class AdvisedSampler(BaseSampler):
             return self._anchors[turn]
         if opened.role == "first":
             return self._counsel.first_of_unknown_space(study, trial)
+        box = self._box(study, trial, opened)
         if opened.role == "opening":
             if self._init == "random":
                 return Decision(source="random")
             end = len(self._anchors) + self._n_opening
-            return self._counsel.opening(study, trial, turn=turn, end=end, until_written=until_written)
+            return self._counsel.opening(study, trial, box=box, turn=turn, end=end, until_written=until_written)
+        decision = Decision(source=self._partner.name)
         if opened.role == "advisor":
-            return self._counsel.next(study, trial, opened.trials, turn=turn, until_written=until_written)
-        return Decision(source=self._partner.name)
+            decision = self._counsel.next(study, trial, opened.trials, box=box, turn=turn, until_written=until_written)
+        return replace(decision, edits=(*box.undone, *decision.edits)) if box.undone else decision
 
 
-def _check_arguments(*, init: str, on_failure: str, n_opening: int, n_candidates: int) -> None:
+def _check_arguments(*, init: str, on_failure: str, edits: str, n_opening: int, n_candidates: int) -> None:
     if init not in ("llm", "random", "default"):
         raise ConfigError(f"init={init!r} must be 'llm', 'random' or 'default'.")
     if on_failure not in ("partner", "raise"):
         raise ConfigError(f"on_failure={on_failure!r} must be 'partner' or 'raise'.")
+    if edits not in get_args(Edits):
+        raise ConfigError(f"edits={edits!r} must be 'none', 'narrow' or 'all'.")
     if n_opening < 1 or n_candidates < 1:
         raise ConfigError(f"n_opening={n_opening!r} and n_candidates={n_candidates!r} must be at least 1.")
 
@@ -321,6 +370,15 @@ def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
     if params is None:
         return ()
     return (Decision(source="default", params=params, rationale="The default configuration."),)
+
+
+def _common(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
+    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
+    given = from_distribution(distribution)
+    if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
+        return distribution
+    low, high = max(given.low, parameter.low), min(given.high, parameter.high)
+    return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
 
 
 def _stream(record: Mapping[str, Any]) -> int | str:

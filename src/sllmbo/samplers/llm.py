@@ -40,6 +40,8 @@ class LLMSampler(AdvisedSampler):
         seed: Seed of everything that is drawn.
         on_failure: "partner" or "raise".
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
+        fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
+            trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -60,6 +62,7 @@ class LLMSampler(AdvisedSampler):
         seed: int | None = None,
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
+        fixed_space: bool = False,
     ) -> None:
         super().__init__(
             choose_advisor(llm, base_url=base_url),
@@ -73,4 +76,5 @@ class LLMSampler(AdvisedSampler):
             seed=seed,
             on_failure=on_failure,
             budget=budget,
+            edits="none" if fixed_space else "narrow",
         )

@@ -47,6 +47,8 @@ class LLMTPESampler(AdvisedSampler):
         budget: What the questions of the study may cost (calls, tokens, US dollars), shared by all threads and
             processes on its storage. Once it is spent, the partner serves.
         judging: Whether TPE's density ratio and the failed trials may turn the advisor's candidates down.
+        fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
+            trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -78,6 +80,7 @@ class LLMTPESampler(AdvisedSampler):
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
         judging: bool = True,
+        fixed_space: bool = False,
     ) -> None:
         partner = partner if partner is not None else TPESampler()
         super().__init__(
@@ -93,4 +96,5 @@ class LLMTPESampler(AdvisedSampler):
             on_failure=on_failure,
             budget=budget,
             judging=judging,
+            edits="none" if fixed_space else "narrow",
         )

@@ -15,6 +15,7 @@ from sllmbo.advisors.knowledge import find_estimator
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.samplers import Adaptive, AdvisedSampler, Bernoulli, MixingPolicy
+from sllmbo.samplers._edits import Edits
 from sllmbo.samplers._record import Decision
 from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
@@ -36,6 +37,7 @@ def make_sampler(
     mixing: MixingPolicy | None = None,
     seed: int | None = None,
     budget: Budget | None = None,
+    edits: Edits = "none",
 ) -> AdvisedSampler:
     """
     Return the sampler of *method*.
@@ -63,6 +65,7 @@ def make_sampler(
         init=init,
         seed=seed,
         budget=budget,
+        edits=edits,
     )
 
 

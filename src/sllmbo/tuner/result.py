@@ -28,6 +28,7 @@ from sllmbo.samplers._record import (
     SOURCE,
     TURNED_DOWN,
     USAGE,
+    edits_of,
 )
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.usage import Usage
@@ -181,6 +182,7 @@ def _record(trial: FrozenTrial, value: float | None, improved: bool) -> dict[str
         "fallback": f"{fallback['kind']}: {fallback['reason']}" if fallback else "",
         "repairs": "; ".join(f"{r['parameter']}: {r['given']!r} became {r['used']!r}" for r in attrs.get(REPAIRS, ())),
         "turned_down": "; ".join(attrs.get(TURNED_DOWN, ())),
+        "edits": "; ".join(map(str, edits_of(attrs))),
         "failure": attrs.get(FAILURE, ""),
         "std": attrs.get(DETAILS, {}).get("std"),
         "train_value": attrs.get(DETAILS, {}).get("train_value"),

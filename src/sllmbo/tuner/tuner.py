@@ -22,11 +22,12 @@ from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, ReplyError, StudyError
 from sllmbo.llm.meter import metered
 from sllmbo.prompts import Privacy
-from sllmbo.samplers import MixingPolicy
+from sllmbo.samplers import AdvisedSampler, MixingPolicy
+from sllmbo.samplers._edits import edits_before, whole_space
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._record import DETAILS, FAILURE
-from sllmbo.samplers._turns import abandon
+from sllmbo.samplers._turns import abandon, all_trials
 from sllmbo.samplers.advised import Init
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import Task
@@ -61,6 +62,8 @@ class Tuner:
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
+        fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
+            that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -96,6 +99,7 @@ class Tuner:
         seed: int | None = None,
         derive: Callable[[], SearchSpace] | None = None,
         budget: Budget | None = None,
+        fixed_space: bool = False,
     ) -> None:
         check_method(method)
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
@@ -114,6 +118,7 @@ class Tuner:
             mixing=mixing,
             seed=seed,
             budget=budget,
+            edits="none" if fixed_space else "narrow" if self._is_given() else "all",
         )
 
     def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:
@@ -135,6 +140,10 @@ class Tuner:
             record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
         self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
         return given
+
+    def _is_given(self) -> bool:
+        """Tell whether the user gave the space, whose bounds nobody else may move outwards."""
+        return bool(self.study.user_attrs[SPACE]["source"] == "user")
 
     def _design_space(self, derive: Callable[[], SearchSpace] | None) -> SpaceDesign:
         """Ask the advisor; use the documented space where it answers, but not usably. Where it is mute, raise."""
@@ -181,8 +190,11 @@ class Tuner:
         return trial
 
     def _suggest(self, trial: Trial) -> None:
-        for name, parameter in self.space.items():
-            if not self.space.is_active(name, trial.params):
+        space = self.space
+        if isinstance(self.study.sampler, AdvisedSampler) and self.study.sampler.edits == "all":
+            space = whole_space(space, edits_before(all_trials(self.study), trial.number))
+        for name, parameter in space.items():
+            if not space.is_active(name, trial.params):
                 continue
             if isinstance(parameter, Categorical):
                 trial.suggest_categorical(name, parameter.choices)

@@ -75,6 +75,7 @@ def tune(
     cv: Any = 5,
     holdout_share: float = 0.2,
     pruner: BasePruner | None = None,
+    fixed_space: bool = False,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     seed: int = 0,
@@ -121,6 +122,8 @@ def tune(
         cv: Number of folds, or a splitter of scikit-learn.
         holdout_share: Share of the rows that is set aside; 0 for none.
         pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
+        fixed_space: Whether the advisor may not edit the search space during the study. It may narrow ranges, and widen
+            those that nobody gave, on evidence; what does not pay within 8 trials is undone.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
@@ -178,6 +181,7 @@ def tune(
         seed=seed,
         derive=lambda: derive_space(spec),
         budget=budget,
+        fixed_space=fixed_space,
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)

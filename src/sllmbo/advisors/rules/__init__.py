@@ -20,7 +20,7 @@ from sllmbo.advisors.rules.proposal import Proposal
 from sllmbo.advisors.rules.selection import by_outlook, distinct, in_order
 from sllmbo.advisors.rules.view import View, look
 from sllmbo.errors import AdviceError
-from sllmbo.space import Parameter, SearchSpace
+from sllmbo.space import Categorical, Parameter, SearchSpace, SpaceEdit
 from sllmbo.task import Kind, Task
 
 __all__ = ["RuleAdvisor"]
@@ -74,9 +74,28 @@ class RuleAdvisor:
         rng = generator(request.seed, "rules", request.turn)
         n = max(request.n, 1)
         return [
-            Advice(params=dict(proposal.params), rationale=proposal.rationale, source="rules", origin=proposal.rule)
-            for proposal in distinct(view, _proposals(view, request, rng, n), n)
+            Advice(
+                params=dict(proposal.params),
+                rationale=proposal.rationale,
+                source="rules",
+                origin=proposal.rule,
+                edits=_widened(request) if index == 0 else (),
+            )
+            for index, proposal in enumerate(distinct(view, _proposals(view, request, rng, n), n))
         ]
+
+
+def _widened(request: AdviceRequest) -> tuple[SpaceEdit, ...]:
+    """Widen, as far as it is allowed, what the best trials lie at an edge of; to narrow is TPE's own business."""
+    edits = []
+    for name, leeway in request.leeways.items():
+        parameter = request.space[name]
+        if isinstance(parameter, Categorical):
+            continue
+        low, high = min(leeway.low[0], parameter.low), max(leeway.high[1], parameter.high)
+        if (low, high) != (parameter.low, parameter.high):
+            edits.append(SpaceEdit(name, low, high, leeway.evidence))
+    return tuple(edits)
 
 
 def _proposals(view: View, request: AdviceRequest, rng: np.random.Generator, n: int) -> Iterator[Proposal]:
