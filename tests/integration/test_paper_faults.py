@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 import sllmbo
+from sllmbo.advisors.knowledge import find_estimator
 from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.samplers import Bernoulli
 from sllmbo.testing import chat_server
@@ -181,3 +182,47 @@ def test_d22_threads_share_a_sampler_without_mixing_their_trials() -> None:
 
     assert 40 == len(study.trials)
     assert all(t.params == t.user_attrs["sllmbo:params"] for t in served)
+
+
+def test_d21_no_parameter_of_the_documented_space_is_dead() -> None:
+    """D21: LightGBM's subsample acts, and no tree is cut off by a max_depth that num_leaves knows nothing of."""
+    space = sllmbo.Tuner(task=sllmbo.Task(estimator="lightgbm"), llm="offline").space
+    known = find_estimator("lightgbm")
+
+    assert known is not None
+    assert known.fixed["subsample_freq"] >= 1
+    assert not {"max_depth", "num_leaves"} <= set(space)
+
+
+def test_d23_the_search_space_of_llm_tpe_is_dynamic() -> None:
+    """D23: a chat model designs the space and edits it during the study; both sides search where it says."""
+    rng = random.Random(1)
+    designed = [
+        {"name": "x", "type": "float", "low": 1.5, "high": 5.0, "default": "2.0"},
+        {"name": "y", "type": "float", "low": -3.0, "high": 3.0, "default": "-2.0"},
+    ]
+
+    def answer(request):
+        offered = request.schema["properties"]
+        if "parameters" in offered:
+            return {"rationale": "as documented", "parameters": designed}
+        high = offered["candidates"]["items"]["properties"]["params"]["properties"]["x"]["maximum"]
+        params = {"x": high * (1 - 0.02 * rng.random()), "y": rng.uniform(0.5, 1.5)}
+        reply = {"candidates": [{"intent": "exploit", "rationale": "larger x helped (#1)", "params": params}]}
+        if "space" in offered:
+            reply["space"] = [{"parameter": "x", "low": 1.5, "high": 99.0, "reason": "x helps"}]
+        return reply
+
+    with ChatServer(answer) as server:
+        advisor = LLMAdvisor("openai:any", base_url=server.base_url)
+        task = sllmbo.Task(description="an engine", direction="minimize", n_trials=50)
+        tuner = sllmbo.Tuner(task=task, llm=advisor, mixing=Bernoulli(0.5), seed=0)
+        for _ in range(40):
+            trial = tuner.ask()
+            tuner.tell(trial, (trial.params["x"] - 6) ** 2 + (trial.params["y"] - 1) ** 2)
+    edits = [edit for t in tuner.study.trials for edit in t.user_attrs.get("sllmbo:edits", [])]
+    beyond = {t.user_attrs["sllmbo:source"] for t in tuner.study.trials if t.params["x"] > 5.0}
+
+    assert [(1.5, 5.875), (1.5, 6.969)] == [(edit["low"], edit["high"]) for edit in edits]
+    assert {"llm", "tpe"} <= beyond
+    assert any("Open to edits:\nx: low 1.5 (fixed), high 5 to 5.875" in request.text for request in server.requests)

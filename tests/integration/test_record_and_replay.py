@@ -61,6 +61,17 @@ def test_a_recorded_study_is_repeated(tmp_path, advisor):
     assert told(recorded) == told(replayed)
 
 
+def test_edits_of_the_search_space_are_repeated(tmp_path):
+    """What was asked about the bounds, and what was answered, is part of a recording."""
+    options = {"n_trials": 45, "mixing": sllmbo.samplers.Bernoulli(0.6)}
+    recorded = run(RecordingAdvisor(HOSTILE["narrower"](), tmp_path / "r"), **options)
+    replayed = run(ReplayAdvisor(tmp_path / "r"), **options)
+    assert told(recorded) == told(replayed)
+    assert any("sllmbo:edits" in trial.user_attrs for trial in replayed.trials)
+    questions = [entry.question for entry in read_recording(tmp_path / "r").questions]
+    assert any("leeways" in question for question in questions)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_recording_changes_nothing(tmp_path, name):
     """With any hostile advisor the unrecorded, the recorded and the replayed study have the same trials."""

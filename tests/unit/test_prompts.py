@@ -692,7 +692,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/4", "d3fda969f430"),
+        ("suggest", "suggest/4", "f24af2f7e24e"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )

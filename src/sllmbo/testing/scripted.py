@@ -18,7 +18,7 @@ import numpy as np
 from sllmbo._random import generator
 from sllmbo.advisors import Advice, AdviceRequest, SpaceDesign
 from sllmbo.errors import AdviceError
-from sllmbo.space import Categorical, Scalar, SearchSpace
+from sllmbo.space import Categorical, Scalar, SearchSpace, SpaceEdit
 from sllmbo.task import Task
 
 Params: TypeAlias = Mapping[str, Any]
@@ -141,12 +141,18 @@ def worst_region_lover() -> ScriptedAdvisor:
     return ScriptedAdvisor(_near_the_worst)
 
 
+def narrower() -> ScriptedAdvisor:
+    """Propose random points, and narrow the search space as often and as far as it is allowed."""
+    return ScriptedAdvisor(_narrow)
+
+
 HOSTILE: Mapping[str, Callable[[], ScriptedAdvisor]] = {
     "repeater": repeater,
     "out-of-bounds": out_of_bounds,
     "malformed": malformed,
     "always-raising": always_raising,
     "worst-region-lover": worst_region_lover,
+    "narrower": narrower,
 }
 """The hostile advisors that need no argument, by name: to parametrize a test with."""
 
@@ -230,6 +236,13 @@ def _near_the_worst(request: AdviceRequest) -> Reply:
         if request.space[name].contains(value)
     }
     return _at(request.space, positions)
+
+
+def _narrow(request: AdviceRequest) -> Reply:
+    edits = tuple(
+        SpaceEdit(name, leeway.low[1], leeway.high[0], "because I can") for name, leeway in request.leeways.items()
+    )
+    return Advice(params=request.space.sample(_rng(request)), source="scripted", origin="scripted", edits=edits)
 
 
 def _at(space: SearchSpace, positions: Mapping[str, float]) -> dict[str, Scalar]:
