@@ -225,4 +225,4 @@ def test_d23_the_search_space_of_llm_tpe_is_dynamic() -> None:
 
     assert [(1.5, 5.875), (1.5, 6.969)] == [(edit["low"], edit["high"]) for edit in edits]
     assert {"llm", "tpe"} <= beyond
-    assert any("Open to edits:\nx: low 1.5 (fixed), high 5 to 5.875" in request.text for request in server.requests)
+    assert any(" Open:\nx: low 1.5 (fixed), high 5 to 5.875" in request.text for request in server.requests)

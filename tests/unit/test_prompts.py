@@ -31,7 +31,7 @@ from sllmbo.prompts import (
 )
 from sllmbo.prompts.template import load_template, parse_template
 from sllmbo.prompts.words import number, tokens
-from sllmbo.space import Categorical, Float, Int, SearchSpace, When
+from sllmbo.space import Categorical, Float, Int, Leeway, SearchSpace, When
 from sllmbo.task import DataFacts, Task
 from sllmbo_strategies import seeds, spaces, tasks
 
@@ -104,9 +104,21 @@ def section(prompt: Prompt, start: str) -> str:
 @pytest.mark.parametrize("purpose", ["opening", "next"])
 @pytest.mark.parametrize("n", [0, 1, 5, 10, 12, 30, 100, 300, 1000])
 def test_size_is_bounded(n: int, purpose: Any) -> None:
-    """For nine parameters the whole prompt stays below 1,500 tokens of a real vocabulary, however long the study."""
+    """For nine parameters words and schema stay within 1,500 tokens of a real vocabulary, however long the study."""
     prompt = suggestions(history=random_history(n), purpose=purpose)
-    assert tokens_of(prompt.instructions + prompt.text) <= 1500
+    schema = json.dumps(suggestions_schema(SPACE, 4), separators=(",", ":"))
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
+
+
+@pytest.mark.parametrize("n", [10, 30, 100, 1000])
+def test_size_is_bounded_with_edits_of_the_space(n: int) -> None:
+    """Also where the bounds of three parameters are open to edits."""
+    evidence = "best 13 in 0.0123 to 0.1234"
+    leeways = {name: Leeway((0.001, 0.0123), (0.1234, 0.4567), evidence) for name in list(SPACE)[:3]}
+    prompt = suggestions(history=random_history(n), leeways=leeways)
+    schema = json.dumps(suggestions_schema(SPACE, 4, leeways=leeways), separators=(",", ":"))
+    assert f"learning_rate: low 0.001 to 0.0123, high 0.1234 to 0.4567 ({evidence})" in prompt.text
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
 
 
 def test_size_is_bounded_where_there_is_most_to_tell() -> None:
@@ -114,7 +126,8 @@ def test_size_is_bounded_where_there_is_most_to_tell() -> None:
     task = dataclasses.replace(TASK, description="Predict whether income exceeds 50K from census data. " * 30)
     trials = tuple(dataclasses.replace(o, source=("llm", "tpe", "random")[o.number % 3]) for o in random_history(100))
     prompt = render_suggestions(task, SPACE, History("maximize", trials), n=3, purpose="next")
-    assert tokens_of(prompt.instructions + prompt.text) <= 1500
+    schema = json.dumps(suggestions_schema(SPACE, 3), separators=(",", ":"))
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
 
 
 @pytest.mark.parametrize("n", [0, 5, 30, 1000])
@@ -183,7 +196,9 @@ def table(prompt: Prompt) -> list[str]:
 def test_table() -> None:
     """A short study is told whole: every trial one row, best first, with author, value and all active parameters."""
     trials = (
-        observation(0, {"kernel": "rbf", "C": 1.0}, source="default", value=0.5, details={"std": 0.0213}),
+        observation(
+            0, {"kernel": "rbf", "C": 1.0}, source="default", value=0.5, details={"std": 0.0213, "train_value": 0.9}
+        ),
         observation(1, {"kernel": "poly", "C": 13.5678, "degree": 2}, source="llm", value=0.71, details={"seconds": 3}),
         observation(2, {"kernel": None, "C": 0.01}, source="tpe", state="failed", value=None),
         observation(3, {"kernel": "rbf", "C": 20.0}, source="some one", state="pruned", value=0.4),
@@ -191,14 +206,14 @@ def test_table() -> None:
     )
     prompt = suggestions(SMALL, History("maximize", trials))
     assert [
-        "rank,trial,by,value,std,kernel,C,degree",
+        "rank,trial,by,value,train_value,kernel,C,degree",
         "1,#1,you,0.71,-,poly,13.6,2",
-        "2,#0,default,0.5,0.021,rbf,1,-",
+        "2,#0,default,0.5,0.9,rbf,1,-",
         "-,#2,tpe,failed,-,null,0.01,-",
         '-,#3,"some one",pruned 0.4,-,rbf,20,-',
         "-,#4,-,running,-,rbf,30,-",
     ] == table(prompt)
-    assert "std is the spread over folds" in prompt.text
+    assert "Spread over folds: about 0.021." in prompt.text
     assert "Best: #1 (by you) 0.71, the first row below." in prompt.text
     assert "left out" not in prompt.text
 
@@ -207,7 +222,7 @@ def test_table_without_authors_and_details() -> None:
     """What no trial has takes no column."""
     prompt = suggestions(SMALL, History("maximize", (observation(0, {"C": 1.0}),)))
     assert ["rank,trial,value,kernel,C,degree", "1,#0,0.5,-,1,-"] == table(prompt)
-    assert "std" not in prompt.text
+    assert "Spread" not in prompt.text
 
 
 def test_table_of_a_long_study() -> None:
@@ -234,7 +249,7 @@ def test_table_has_a_few_rows_in_any_case() -> None:
     space = SearchSpace({f"parameter_number_{i}": Float(0, 1, default=0.5) for i in range(100)})
     trials = tuple(observation(i, space.default_params() or {}, value=float(i)) for i in range(30))
     rows = table(suggestions(space, History("maximize", trials)))
-    assert ["#29", "#28", "#27", "#26"] == [row.split(",")[1] for row in rows[1:-1]]
+    assert ["#29", "#28", "#27"] == [row.split(",")[1] for row in rows[1:-1]]
 
 
 def test_stagnation_is_told_after_the_opening_only() -> None:
@@ -316,7 +331,7 @@ def test_regions() -> None:
     """Per parameter: quartiles of the better quarter, the edge that they crowd, what is untried, and the trend."""
     trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
     told = regions_of(SMALL, trials)
-    assert "0.0107, 0.0115, 0.0124; 3 of 4 at the low edge; untried above 0.0418; trend -1.00 (n 16)" == told["C"]
+    assert "0.0107, 0.0115, 0.0124; 3 of 4 at the low edge; untried above 0.0418; trend -1.00" == told["C"]
     assert "never tried" == told["degree"]
     assert "trend" not in regions_of(SMALL, trials[:14])["C"]
     assert "0.0105, 0.011, 0.0115" in regions_of(SMALL, trials[:10])["C"]
@@ -384,7 +399,7 @@ def test_descriptions_are_short_notes() -> None:
     space = SearchSpace({"C": Float(0, 1, description="strength of the penalty, which certainly must be small here")})
     prompt = suggestions(space)
     assert 'C: float 0 to 1, note "strength of the penalty, which certai..."' in prompt.text
-    assert "a guess, not a fact" in prompt.instructions
+    assert "a guess from before the first trial" in prompt.instructions
 
 
 def test_untrusted_text_is_quoted() -> None:
@@ -607,7 +622,7 @@ def test_parse_design() -> None:
         ({"low": 5, "high": 1}, "low=5 must be below high=1"),
         ({"low": 5, "high": 5}, "low=5 must be below"),
         ({"low": -1e300, "high": 1}, "no number of sane size"),
-        ({"low": "few", "high": 1}, "could not convert"),
+        ({"low": "few", "high": 1}, "no number of sane size"),
         ({"high": None}, "no number of sane size"),
         ({"low": 1e-12, "high": 1e12}, "powers of ten"),
         ({"type": "matrix"}, "none of float, int, categorical"),
@@ -692,7 +707,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/4", "f24af2f7e24e"),
+        ("suggest", "suggest/4", "b0c2b7159473"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )

@@ -51,7 +51,7 @@ def test_trials_at_a_bound_let_it_move_outwards_by_a_quarter_of_the_scale():
     assert leeway.low == (0.001, 0.001)
     assert leeway.high[0] == 0.1
     assert leeway.high[1] == pytest.approx(0.1 * 10**0.5, rel=1e-3)
-    assert "2 of the best 3 trials lie at its high bound" in leeway.evidence
+    assert "2 of the best 3 at the high bound" in leeway.evidence
     assert leeways(RATE, history(crowd), widen=False) == {}
 
 

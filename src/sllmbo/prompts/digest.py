@@ -31,14 +31,17 @@ def digest(space: SearchSpace, history: History, *, n_trials: int | None = None,
         space: The present search space; trials may know other parameters.
         history: All trials.
         n_trials: How many trials the study has in all, if known.
-        limit: Tokens to keep within; the table of trials has as many rows as that leaves it.
+        limit: Tokens to keep within: the table of trials has as many rows as that leaves it, and where it leaves the
+            fewest, the last parameters go untold.
     """
     if not history:
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
-    state, told = _state(study, n_trials), [_unsuccessful(study), regions(study)]
-    table = trial_table(study, limit - sum(words.tokens(part) + 1 for part in (state, *told)))
-    return "\n\n".join(part for part in (state, table, *told) if part)
+    state, failures = _state(study, n_trials), _unsuccessful(study)
+    room = limit - sum(words.tokens(part) + 1 for part in (state, failures))
+    told = regions(study, room - words.tokens(trial_table(study, 0)))
+    table = trial_table(study, room - words.tokens(told) - 1)
+    return "\n\n".join(part for part in (state, table, failures, told) if part)
 
 
 def remaining(history: History, n_trials: int | None) -> int | None:

@@ -26,19 +26,30 @@ _N_GAPS = 3
 _N_CHOICES = 8
 
 
-def regions(study: Standing) -> str:
-    """Return what cannot be read off the table at a glance: one line for each parameter that has any of it."""
+def regions(study: Standing, limit: int) -> str:
+    """
+    Return what cannot be read off the table at a glance: one line for each parameter that has any of it.
+
+    Args:
+        study: The study.
+        limit: Tokens to keep within; the last parameters go untold where there are too many.
+    """
     if not study.ranked:
         return ""
     good: Sequence[Observation] = ()
-    head = "PARAMETERS (categories: best value and number of trials"
+    head = "PARAMETERS (categories: best value, trials"
     if len(study.ranked) >= _ENOUGH_FOR_QUARTILES:
         good = study.ranked[: math.ceil(len(study.ranked) / 4)]
-        head += f"; numbers: quartiles of the better {len(good)} trials"
+        head += f"; numbers: quartiles of the best {len(good)}"
     if len(study.ranked) >= _ENOUGH_FOR_TREND:
-        head += "; trend: rank correlation, + where larger is better"
+        head += "; trend: + where larger is better"
     lines = [f"{words.name(name)}: {told}" for name in study.space if (told := _parameter(study, name, good))]
-    return "\n".join([f"{head})", *lines]) if lines else ""
+    kept, room = [f"{head})"], limit - words.tokens(head)
+    for line in lines:
+        room -= words.tokens(line) + 1
+        if room >= 0:
+            kept.append(line)
+    return "\n".join(kept) if kept[1:] else ""
 
 
 def span(values: Sequence[Any]) -> str:
@@ -121,7 +132,7 @@ def _trend(study: Standing, name: str) -> list[str]:
     if len(known) < _ENOUGH_FOR_TREND or len({x for x, _ in known}) < 2:
         return []
     trend = float(np.corrcoef(_ranks([x for x, _ in known]), [y for _, y in known])[0, 1])
-    return [f"trend {trend:+.2f} (n {len(known)})"] if abs(trend) >= max(_WORTH_A_WORD, 2 / len(known) ** 0.5) else []
+    return [f"trend {trend:+.2f}"] if abs(trend) >= max(_WORTH_A_WORD, 2 / len(known) ** 0.5) else []
 
 
 def _ranks(values: list[float]) -> list[float]:

@@ -4,6 +4,7 @@ Render a question: a task, a search space and a history become words. Pure.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from sllmbo.history import History
 from sllmbo.prompts import words
 from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
+from sllmbo.prompts.replies import suggestions_schema
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
@@ -21,7 +23,9 @@ from sllmbo.task import DataFacts, Task
 DIGEST = DigestMemory()
 NO_EDITS: Mapping[str, Leeway] = MappingProxyType({})
 
-_MAX_TOKENS = 1_450  # of a question as `words.tokens` counts, so that it is within 1,500 by a real vocabulary
+_MAX_TOKENS = 1_440  # of a question with its schema as `words.tokens` counts: within 1,500 by a real vocabulary
+_STATE_TOKENS = 600
+"""What a study with trials has room for, at the cost of the notes on parameters."""
 _LAST_TRIALS = 3
 """With so few trials left, nothing is learned any more that could still be used."""
 _MAX_DESCRIPTION = 400
@@ -76,8 +80,13 @@ def render_suggestions(
     request = _request(template, history, n_trials=task.n_trials, n=n, purpose=purpose)
     if leeways:
         request += "\n\n" + template.fill("edits", edits="\n".join(map(_open, leeways.items())))
-    known = {"task": task_card(task), "space": space_table(space, _SHORT_NOTE), "request": request}
-    room = _MAX_TOKENS - words.tokens(system) - words.tokens(template.fill("prompt", state="", **known))
+    schema = json.dumps(suggestions_schema(space, n, leeways=leeways), separators=(",", ":"))
+    for note in (_SHORT_NOTE, 0):  # what was noted before the first trial makes way for the trials
+        known = {"task": task_card(task), "space": space_table(space, note), "request": request}
+        fixed = (system, template.fill("prompt", state="", **known), schema)
+        room = _MAX_TOKENS - sum(map(words.tokens, fixed))
+        if not history or room >= _STATE_TOKENS:
+            break
     state = memory.state(space, history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
     return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
@@ -163,7 +172,7 @@ def _described(parameter: Parameter, longest_note: int) -> str:
     if parameter.condition is not None:
         values = " or ".join(map(words.value, parameter.condition.values))
         facts.append(f"only when {words.name(parameter.condition.parameter)} is {values}")
-    if parameter.description:
+    if parameter.description and longest_note:
         facts.append(f"note {words.quoted(parameter.description, longest_note)}")
     return ", ".join(facts)
 

@@ -34,10 +34,10 @@ def suggestions_schema(space: SearchSpace, n: int, *, leeways: Collection[str] =
     """Return the JSON Schema of a reply with up to *n* configurations of *space*, and edits of those in *leeways*."""
     candidate = {
         "intent": {"type": "string", "enum": list(INTENTS)},
-        "rationale": {"type": "string", "description": "one sentence: the claim and the trial numbers it rests on"},
+        "rationale": {"type": "string"},
         "params": _without_descriptions(json_schema(space)),
     }
-    listed = {"type": "array", "minItems": 1, "maxItems": n, "items": _object(candidate)}
+    listed = {"type": "array", "maxItems": n, "items": _object(candidate)}
     if not leeways:
         return _object({"candidates": listed})
     edit = {

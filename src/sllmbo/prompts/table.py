@@ -4,6 +4,7 @@ The table of a study: one row per trial, all of them while they fit, else the be
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -11,19 +12,14 @@ from sllmbo.history import Observation
 from sllmbo.prompts import words
 from sllmbo.prompts.standing import Standing, digits_of
 
-_MIN_ROWS = 4
+_MIN_ROWS = 3
 _MAX_ROWS = 40
 _N_RUNNING = 2
 _N_BEST = 5
 _N_LATEST = 3
 _N_FAILED = 2
 _NAMES = {"llm": "you"}
-_DETAILS = {"std": 2, "train_value": 4}
-"""Which further measurements have a column, and with how many digits."""
-_STD = (
-    "std is the spread over folds, mostly common to all trials, so no error bar between them; still, do not over-read "
-    "small differences."
-)
+_TRAIN_DIGITS = 4
 
 
 def trial_table(study: Standing, limit: int) -> str:
@@ -34,14 +30,17 @@ def trial_table(study: Standing, limit: int) -> str:
         study: The study; it has at least one trial.
         limit: Tokens that the table should not exceed. The most important few have their rows anyway.
     """
-    details = [key for key in _DETAILS if any(key in o.details for o in study.ranked)]
+    train = any("train_value" in o.details for o in study.ranked)
+    spread = [o.details["std"] for o in study.ranked if "std" in o.details]
     authors = any(o.source for o in study.history)
-    columns = ["rank", "trial", *(["by"] if authors else []), "value", *details, *map(words.name, study.space)]
+    columns = ["rank", "trial", *(["by"] if authors else []), "value", *(["train_value"] if train else [])]
+    columns += map(words.name, study.space)
     legend = f"TRIALS, best first ({'by: who proposed it; ' if authors else ''}-: inactive or not known)"
-    head = [legend, *([_STD] if "std" in details else []), ",".join(columns)]
+    noise = f"Spread over folds: about {words.number(statistics.median(spread), 2)}." if spread else ""
+    head = [legend, *([noise] if noise else []), ",".join(columns)]
     ranks = {id(o): str(rank) for rank, o in enumerate(study.ranked, start=1)}
     ordered = [*study.ranked, *(o for o in study.history if id(o) not in ranks)]
-    rows = {id(o): _row(study, o, ranks.get(id(o), "-"), details, authors=authors) for o in ordered}
+    rows = {id(o): _row(study, o, ranks.get(id(o), "-"), train=train, authors=authors) for o in ordered}
     size = {key: words.tokens(row) + 1 for key, row in rows.items()}
     room = limit - sum(words.tokens(line) + 1 for line in head)
     if len(rows) <= _MAX_ROWS and sum(size.values()) <= room:
@@ -77,11 +76,13 @@ def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[
     yield from ordered
 
 
-def _row(study: Standing, o: Observation, rank: str, details: Sequence[str], *, authors: bool) -> str:
+def _row(study: Standing, o: Observation, rank: str, *, train: bool, authors: bool) -> str:
     told = "" if o.value is None else study.value(o.value)
     cells = [rank, f"#{o.number}", *([author(o)] if authors else [])]
     cells.append((told or o.state) if o.state == "complete" else f"{o.state} {told}".strip())
-    cells += [words.number(float(o.details[key]), _DETAILS[key]) if key in o.details else "-" for key in details]
+    if train:
+        told = "-" if "train_value" not in o.details else words.number(float(o.details["train_value"]), _TRAIN_DIGITS)
+        cells.append(told)
     cells += [
         words.value(o.params[name], digits_of(parameter)) if name in o.params else "-"
         for name, parameter in study.space.items()

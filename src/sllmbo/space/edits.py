@@ -30,7 +30,7 @@ _KEPT = 0.25
 _MARGIN = 0.1
 """A narrowed parameter keeps this share of its scale on both sides of the best trials."""
 _WORTH_NARROWING = 0.6
-_MOST = 4
+_MOST = 3
 _NATURAL = {Float: (0, 1), Int: (0, 1, 2)}
 """What shares, probabilities and counts end at: no bound moves across these."""
 
@@ -58,7 +58,7 @@ class Leeway:
 
 def leeways(space: SearchSpace, history: History, *, widen: bool, closed: Collection[str] = ()) -> dict[str, Leeway]:
     """
-    Return the numeric parameters whose bounds may be edited, at most four, those first that may be widened.
+    Return the numeric parameters whose bounds may be edited, at most three, those first that may be widened.
 
     A bound may move outwards by a quarter of the scale if two of the best quarter of at least 8 complete trials lie
     within 5 % of it; never across 0 or 1, nor 2 if integer. Where the best quarter of at least 12 complete trials lies
@@ -133,8 +133,8 @@ def _leeway(parameter: Float | Int, best: list[float], *, widen: bool, narrow: b
         lowest = _outside(parameter, -_OUTWARDS)
     if widen and at_high >= _AT_EDGE:
         highest = _outside(parameter, 1 + _OUTWARDS)
-    told += [f"{at_low} of the best {len(best)} trials lie at its low bound"] if lowest < parameter.low else []
-    told += [f"{at_high} of the best {len(best)} trials lie at its high bound"] if highest > parameter.high else []
+    told += [f"{at_low} of the best {len(best)} at the low bound"] if lowest < parameter.low else []
+    told += [f"{at_high} of the best {len(best)} at the high bound"] if highest > parameter.high else []
     innermost_low, innermost_high = parameter.low, parameter.high
     if narrow:
         start, end = max(min(places) - _MARGIN, 0.0), min(max(places) + _MARGIN, 1.0)
@@ -145,7 +145,7 @@ def _leeway(parameter: Float | Int, best: list[float], *, widen: bool, narrow: b
             inner = parameter.from_unit(start), parameter.from_unit(min(end, 1.0))
             innermost_low, innermost_high = min(inner[0], *best), max(inner[1], *best)
             innermost_low, innermost_high = max(innermost_low, parameter.low), min(innermost_high, parameter.high)
-            told.append(f"the best {len(best)} trials lie in {min(best):.4g} to {max(best):.4g}")
+            told.append(f"best {len(best)} in {min(best):.4g} to {max(best):.4g}")
     if not told:
         return None
     return Leeway((lowest, innermost_low), (innermost_high, highest), "; ".join(told))
