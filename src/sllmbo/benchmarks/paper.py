@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sllmbo._optional import require
 from sllmbo.benchmarks._data import data_file
@@ -26,9 +24,13 @@ from sllmbo.benchmarks.problem import Problem
 from sllmbo.tuner.data import facts, from_arrays, read_table
 from sllmbo.tuner.metrics import Metric, resolve_metric
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 EXTRA = "bench"
 
 _CLASSES = {"lightgbm": ("LGBMRegressor", "LGBMClassifier"), "xgboost": ("XGBRegressor", "XGBClassifier")}
+_QUIET = {"lightgbm": -1, "xgboost": 0}
 
 
 class PaperTasks:
@@ -51,11 +53,7 @@ class PaperTasks:
         """
         task, estimator = find_problem(problem, suite=self.name, names=self.problems())
         training = _prepare(task, estimator)
-        data = facts(
-            from_arrays(
-                training.X, training.y, kind="classification" if task.classes else "regression", ordered=task.ordered
-            )
-        )
+        data = facts(from_arrays(training.X, training.y, kind=task.kind, ordered=task.ordered))
         return Problem(
             suite=self.name,
             name=problem,
@@ -98,6 +96,7 @@ class _Training:
 
 
 def _prepare(task: PaperTask, estimator: str) -> _Training:
+    import pandas as pd
     from sklearn.model_selection import train_test_split
 
     frame = read_table(data_file(task.file))
@@ -114,17 +113,14 @@ def _prepare(task: PaperTask, estimator: str) -> _Training:
         X_test=X_test,
         y_test=y_test,
         splitter=_splitter(task),
-        metric=resolve_metric(task.metric, "classification" if task.classes else "regression", 0),
+        metric=resolve_metric(task.metric, task.kind),
     )
 
 
 def _estimator(name: str, task: PaperTask) -> Any:
     """One thread: with more, the last bits may depend on how the rows are shared out."""
     module = require(name, extra=EXTRA, purpose=f"The suite {PaperTasks.name!r}")
-    return getattr(module, _CLASSES[name][task.classes])(random_state=SEED, n_jobs=1, **_QUIET[name])
-
-
-_QUIET: Mapping[str, Mapping[str, Any]] = {"lightgbm": {"verbosity": -1}, "xgboost": {"verbosity": 0}}
+    return getattr(module, _CLASSES[name][task.classes])(random_state=SEED, n_jobs=1, verbosity=_QUIET[name])
 
 
 def _splitter(task: PaperTask) -> Any:

@@ -17,7 +17,7 @@ from sllmbo.benchmarks._data import data_file
 from sllmbo.errors import ConfigError
 from sllmbo.history import Direction
 from sllmbo.space import Float, Int, SearchSpace
-from sllmbo.task import DataFacts, Task
+from sllmbo.task import DataFacts, Kind, Task
 
 TRIALS = "sllmbo_paper_trials.csv.gz"
 """The file of recorded trials: task, model, method, trial, state, value, params (JSON), ..."""
@@ -78,6 +78,11 @@ class PaperTask:
     """Aggregates of the paper's training part, as far as they are known."""
     classes: bool = False
     """Classification by weighted F1; else regression by the mean absolute error."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the data."""
+        return "classification" if self.classes else "regression"
 
     @property
     def metric(self) -> str:
