@@ -11,13 +11,13 @@ import numpy as np
 import optuna
 import pytest
 
-from sllmbo.advisors.paper import PaperAdvisor, joint_trials
+from sllmbo.advisors.paper import joint_trials
 from sllmbo.benchmarks import surrogate as surrogates
 from sllmbo.benchmarks._docstrings import PACKAGES, PER_PACKAGE, corpus
 from sllmbo.benchmarks._series import forecast
 from sllmbo.benchmarks.modalities import Modalities
 from sllmbo.benchmarks.paper import PaperTasks
-from sllmbo.benchmarks.paper_tasks import SPACES, TASKS, TRIALS, find_problem, recorded_trials
+from sllmbo.benchmarks.paper_tasks import SPACES, TASKS, TRIALS, find_problem, recorded_advisor, recorded_trials
 from sllmbo.benchmarks.reference_sampler import ReferenceSampler
 from sllmbo.benchmarks.surrogate import PaperSurrogate, fit_surrogate, to_inputs
 from sllmbo.errors import ConfigError
@@ -165,9 +165,9 @@ def study_of(sampler, estimator, n_trials=50):
 
 @recorded
 @pytest.mark.parametrize("estimator", SPACES)
-def test_the_coin_falls_as_in_the_published_runs(estimator):
+def test_the_coin_falls_as_in_the_published_runs(data, estimator):
     """With the seed of the published runs, the same trials are joint proposals, and the others are mixed or TPE's."""
-    advisor = PaperAdvisor(DATA / TRIALS, task="cement_strength", estimator=estimator)
+    advisor = recorded_advisor(f"concrete_strength-{estimator}")
     proposals = [dict(params) for params in advisor.proposals.values()]
     tried = study_of(ReferenceSampler(proposals, seed=42), estimator)
     assert joint_trials(len(SPACES[estimator])) == tuple(i for i in range(1, 50) if tried[i] in proposals)

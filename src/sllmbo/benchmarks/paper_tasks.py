@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sllmbo.advisors.paper import PaperAdvisor
 from sllmbo.benchmarks._data import data_file
 from sllmbo.errors import ConfigError
 from sllmbo.history import Direction
@@ -66,7 +67,7 @@ class PaperTask:
 
     name: str
     recorded_as: str = ""
-    """Its name among the recorded trials, where that is another."""
+    """Its name among the recorded trials, if that is another."""
     description: str
     target: str = ""
     keep: tuple[str, ...] = ()
@@ -78,6 +79,11 @@ class PaperTask:
     """Aggregates of the paper's training part, as far as they are known."""
     classes: bool = False
     """Classification by weighted F1; else regression by the mean absolute error."""
+
+    @property
+    def record(self) -> str:
+        """Its name among the recorded trials."""
+        return self.recorded_as or self.name
 
     @property
     def kind(self) -> Kind:
@@ -206,6 +212,21 @@ def find_problem(problem: str, *, suite: str, names: tuple[str, ...]) -> tuple[P
     return next(task for task in TASKS if task.name == name), estimator
 
 
+def recorded_advisor(problem: str, method: str = "llm_tpe_gpt4o_llm_init") -> PaperAdvisor:
+    """
+    Return the advisor that gives again what a chat model proposed in the published run of a problem.
+
+    The later proposals were made in the knowledge of what that run had found, and the surrogates have seen them all:
+    compare with them only methods that are given the same ones.
+
+    Raises:
+        ConfigError: If there is no such problem or method, or the file of recorded trials is not in the data folder.
+    """
+    names = tuple(problem_name(task, estimator) for task in TASKS for estimator in SPACES)
+    task, estimator = find_problem(problem, suite="paper", names=names)
+    return PaperAdvisor(data_file(TRIALS), task=task.record, estimator=estimator, method=method)
+
+
 def recorded_trials(task: PaperTask, estimator: str) -> list[tuple[dict[str, Any], float]]:
     """
     Return the distinct configurations that the authors' runs of all methods evaluated, in their order, with the values.
@@ -216,7 +237,7 @@ def recorded_trials(task: PaperTask, estimator: str) -> list[tuple[dict[str, Any
     import pandas as pd
 
     table = pd.read_csv(data_file(TRIALS), dtype=str)  # text, so that no parser rounds the values
-    mine = (table["task"] == (task.recorded_as or task.name)) & (table["model"] == estimator)
+    mine = (table["task"] == task.record) & (table["model"] == estimator)
     rows = table[mine & (table["state"] == "COMPLETE")]
     found: dict[str, tuple[dict[str, Any], float]] = {}
     for text, value in zip(rows["params"], rows["value"], strict=True):

@@ -19,6 +19,9 @@ It is written from the documented behaviour, to be compared with; nobody should 
 
 Not modelled: waiting, errors of the provider, values out of range (none were recorded), the dynamic space of the
 paper's other methods, several workers, and resuming (the streams run on in memory).
+
+The proposals were made in one run, the later ones in the knowledge of what it had found. Replayed in another study they
+bring that knowledge along: a fair comparison is with a method that has the same proposals, not with TPE alone.
 """
 
 from __future__ import annotations
