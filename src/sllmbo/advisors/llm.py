@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
@@ -69,8 +69,7 @@ class LLMAdvisor:
         privacy: prompts.Privacy = "description",
         mask_names: bool = False,
     ) -> None:
-        if memory not in get_args(prompts.MemoryName):
-            raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(prompts.MemoryName))}.")
+        prompts.check_memory(memory)
         if condense_every < 1:
             raise ConfigError(f"condense_every={condense_every!r} must be at least 1 trial.")
         prompts.check_privacy(privacy)

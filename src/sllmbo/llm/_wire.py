@@ -121,10 +121,15 @@ def correction(response: ModelResponse, words: str, instructions: str) -> list[M
 def _with_schema_in_words(messages: list[ModelMessage], schema: dict[str, Any]) -> list[ModelMessage]:
     from pydantic_ai.messages import ModelRequest, UserPromptPart
 
-    words = f"Answer with one JSON object and nothing else. It follows this JSON Schema:\n{json.dumps(schema)}"
+    words = schema_in_words(schema)
     last = messages[-1]
     assert isinstance(last, ModelRequest)
     return [*messages[:-1], ModelRequest(parts=[*last.parts, UserPromptPart(words)], instructions=last.instructions)]
+
+
+def schema_in_words(schema: dict[str, Any]) -> str:
+    """Return the words that ask for a reply of *schema* in the mode "prompted"."""
+    return f"Answer with one JSON object and nothing else. It follows this JSON Schema:\n{json.dumps(schema)}"
 
 
 def reply_in(response: ModelResponse, who: str, keys: Collection[str]) -> Any:
