@@ -61,7 +61,7 @@ class AdviceError(SllmboError):
     """What the failed attempt cost."""
 
     raw: str = ""
-    """What the chat model replied, one JSON text per line."""
+    """What was replied, one JSON text per line: a reply that was JSON, or the words of one that was not."""
 
     def __init__(self, message: str, *, usage: Usage | None = None) -> None:
         super().__init__(message)

@@ -357,7 +357,7 @@ def test_the_help_names_every_option(tmp_path) -> None:
     shown = _sllmbo("tune", "--help", cwd=tmp_path, COLUMNS="160").stdout
 
     options = "target estimator metric trials timeout llm base-url method init patience storage study record out seed"
-    options += " json cv holdout time group drop kind space pruner description list debug plain"
+    options += " reply-mode memory json cv holdout time group drop kind space pruner description list debug plain"
     assert [] == [option for option in options.split() if f"--{option} " not in shown]
     assert "Exit code" in shown
 

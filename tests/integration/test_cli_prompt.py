@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,8 @@ import quicktok
 import typer
 
 import sllmbo
-from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.cli.app import app, run
-from sllmbo.cli.options import read_space
+from sllmbo.cli.options import default_study_name, read_space
 from sllmbo.space import Float, SearchSpace
 from sllmbo.testing.chat_server import ChatServer
 from sllmbo.tuner.data import from_frame, read_table
@@ -64,18 +64,17 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return json.loads(capsys.readouterr().out)
 
 
-def tuned(server: ChatServer, n_trials: int, *, memory: Any = "digest", **about: Any) -> sllmbo.TuneResult:
-    asked: dict[str, Any] = {"privacy": about.pop("privacy", "description"), "memory": memory}
+def tuned(server: ChatServer, n_trials: int, **about: Any) -> sllmbo.TuneResult:
     return sllmbo.tune(
         "ridge",
         from_frame(read_table(TABLE), "price"),
         n_trials=n_trials,
         method="llm",
-        llm=LLMAdvisor("openai:any", base_url=server.base_url, **asked),
+        llm="openai:any",
+        base_url=server.base_url,
         storage="sqlite:///s.db",
-        study_name="s",
         cv=2,
-        **{"init": "default", **about},
+        **{"init": "default", "study_name": "s", **about},
     )
 
 
@@ -90,12 +89,18 @@ def answer(request: Any) -> Any:
 
 @pytest.mark.parametrize(
     "extra",
-    [[], ["--privacy", "none"], ["--privacy", "schema", "--description", "secret"], ["--memory", "chat"]],
+    [
+        [],
+        ["--privacy", "none"],
+        ["--privacy", "schema", "--description", "secret"],
+        ["--memory", "chat"],
+        ["--reply-mode", "prompted"],
+    ],
     ids=str,
 )
 def test_it_is_what_is_sent(capsys: Any, extra: list[str]) -> None:
     """The design of a space and the next question of a study are shown as a chat model then gets them."""
-    names = [name.removeprefix("--") for name in extra[::2]]
+    names = [name.removeprefix("--").replace("-", "_") for name in extra[::2]]
     about: dict[str, Any] = dict(zip(names, extra[1::2], strict=True))
     design = told(capsys, "prompt", *RIDGE, "--trials", "5", *extra)
     with ChatServer(answer) as server:
@@ -170,6 +175,17 @@ def test_what_comes_next_in_a_study(capsys: Any) -> None:
 
     assert "opening" == shown["purpose"]
     assert f"{shown['instructions']}\n{shown['text']}" == sent.text
+
+
+def test_the_study_of_a_memory_is_found(capsys: Any) -> None:
+    """Without --study it is the study that `sllmbo tune` names for the same chat model and memory."""
+    about = ["--llm", "openai:any", "--memory", "chat"]
+    name = default_study_name(Path(TABLE), "ridge", "llm-tpe", "openai:any", 0, "chat")
+    with ChatServer(answer) as server:
+        tuned(server, 2, memory="chat", study_name=name)
+    shown = told(capsys, "prompt", *RIDGE, *about, "--storage", "sqlite:///s.db")
+    assert "next" == shown["purpose"]
+    assert shown["conversation"]
 
 
 def _params(shown: Any) -> Any:

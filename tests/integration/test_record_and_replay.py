@@ -15,6 +15,7 @@ from sllmbo.advisors.replay import ELSEWHERE, RecordingAdvisor, ReplayAdvisor, r
 from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, ReplayMismatch
+from sllmbo.samplers import Bernoulli
 from sllmbo.testing import HOSTILE, ScriptedAdvisor, chat_server
 
 SPACE = sllmbo.SearchSpace(
@@ -196,8 +197,10 @@ def by_turn(request):
 
 def test_threads_are_recorded_and_replayed_leniently_by_turn(tmp_path):
     """Four threads ask in any order; the lenient replay by four threads gives each turn its advice, and says so."""
-    recorded = run(RecordingAdvisor(ScriptedAdvisor(by_turn), tmp_path / "r"), n_trials=40, n_jobs=4)
-    replayed = run(ReplayAdvisor(tmp_path / "r", lenient=True), n_trials=40, n_jobs=4)
+    # By default who serves depends on the values so far, and so on the order in which threads finish.
+    about = {"n_trials": 40, "n_jobs": 4, "mixing": Bernoulli(0.5), "judging": False}
+    recorded = run(RecordingAdvisor(ScriptedAdvisor(by_turn), tmp_path / "r"), **about)
+    replayed = run(ReplayAdvisor(tmp_path / "r", lenient=True), **about)
     assert advice_by_turn(recorded) == advice_by_turn(replayed)
     assert len(advice_by_turn(replayed)) > 10
     origins = {trial.user_attrs.get("sllmbo:origin") for trial in replayed.trials} - {None}
@@ -213,3 +216,86 @@ def test_a_lenient_replay_serves_another_seed_and_marks_it(tmp_path):
     served = [trial for trial in replayed.trials if trial.user_attrs["sllmbo:source"] == "scripted"]
     assert {f"scripted{ELSEWHERE}"} == {trial.user_attrs["sllmbo:origin"] for trial in served}
     assert ["AdviceError"] * 2 == [trial.user_attrs["sllmbo:fallback"]["kind"] for trial in replayed.trials[12:]]
+
+
+def raw_replies(path):
+    """Every reply in a recording, in order, as values."""
+    answers = [question.error or question.advice[0] for question in read_recording(path).questions]
+    return [json.loads(line) for answer in answers for line in answer.raw.splitlines()]
+
+
+UNREADABLE = {
+    "prose": "A smaller learning rate often helps, and so do more trees.",
+    "wrong schema": {"colour": "blue", "weight": [1, 2, 3]},
+    "refusal": "I cannot help with that.",
+}
+
+
+@pytest.mark.parametrize("mode", ["tool", "native", "prompted"])
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_replies_that_are_of_no_use_are_recorded(tmp_path, server, fault, mode):
+    """Each reply that could not be used is in the recording as it came, also that to the correction."""
+    server.fault = fault
+    advisor = LLMAdvisor("openai:any", base_url=server.base_url, timeout=5, reply_mode=mode)
+    run(RecordingAdvisor(advisor, tmp_path / "r"), n_trials=4)
+    assert [UNREADABLE[fault]] * len(server.requests) == raw_replies(tmp_path / "r")
+
+
+def test_a_reply_that_was_cut_off_is_recorded(tmp_path, server):
+    """What came before the cut is kept as text, since it is no JSON."""
+    server.fault = "truncated"
+    run(RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r"), n_trials=3)
+    told = raw_replies(tmp_path / "r")
+    assert len(server.requests) == len(told)
+    assert all(isinstance(reply, str) and reply.startswith('{"candidates": [{') for reply in told)
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai-responses", "anthropic", "google"])
+def test_a_web_page_in_place_of_a_reply_is_recorded(tmp_path, server, provider):
+    """What a wrong base URL answers is in the recording in every wire format."""
+    server.fault = "html"
+    advisor = LLMAdvisor(f"{provider}:any", base_url=server.base_url, timeout=5)
+    run(RecordingAdvisor(advisor, tmp_path / "r"), n_trials=3)
+    told = raw_replies(tmp_path / "r")
+    assert len(server.requests) == len(told)
+    assert all("<html><body>Welcome</body></html>" in reply for reply in told)
+
+
+def test_replies_in_prose_are_recorded_with_the_prose(tmp_path, server):
+    """A reply that was found amid words is kept with them, beside the advice that was read from it."""
+    server._replies = lambda request: chat_server.fenced(
+        json.loads(chat_server.answer_from_schema(request, random.Random(0)).message.arguments)
+    )
+    run(RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r"), n_trials=3)
+    assert raw_replies(tmp_path / "r")
+    assert all("Sure! Here you go:\n```json" in reply for reply in raw_replies(tmp_path / "r"))
+    assert read_recording(tmp_path / "r").questions[0].advice
+
+
+def test_what_is_kept_of_a_reply_is_bounded_and_holds_no_key(tmp_path, server):
+    """Of an endless reply the beginning is kept, and a key that a server echoes is not."""
+    server._replies = ["Your key sk-none-of-your-business is fine. " + "blah " * 100_000]
+    run(RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r"), n_trials=2)
+    told = raw_replies(tmp_path / "r")
+    assert len(server.requests) == len(told)
+    assert all(reply.startswith("Your key <key> is fine. blah") for reply in told)
+    assert all(reply.endswith(" characters)") and len(reply) < 21_000 for reply in told)
+    assert "none-of-your-business" not in (tmp_path / "r").read_text()
+
+
+def test_replies_to_requests_to_condense_are_recorded(tmp_path, server):
+    """With the paper's summaries the recording has what the chat model condensed, and the attempts that failed."""
+    advisor = LLMAdvisor("openai:any", base_url=server.base_url, memory="summary")
+    run(RecordingAdvisor(advisor, tmp_path / "r"), n_trials=15, sampler=sllmbo.LLMSampler)
+    told = raw_replies(tmp_path / "r")
+    assert len(server.requests) == len(told)
+    assert any("summary" in reply for reply in told)
+
+
+def test_a_recording_of_schema_1_is_replayed(tmp_path, server):
+    """What was recorded before unusable replies were kept gives the same trials."""
+    recorded = run(RecordingAdvisor(LLMAdvisor("openai:any", base_url=server.base_url), tmp_path / "r"))
+    old = (tmp_path / "r").read_text().replace('{"schema": 2,', '{"schema": 1,')
+    (tmp_path / "old").write_text(old)
+    assert '"schema": 2' not in old
+    assert told(recorded) == told(run(ReplayAdvisor(tmp_path / "old")))

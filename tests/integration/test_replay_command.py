@@ -25,7 +25,9 @@ from sllmbo.testing import chat_server
 
 LEFT_OUT = {
     **dict.fromkeys(["data", "space"], "written as a hash and a value of its own"),
-    **dict.fromkeys(["llm", "base_url", "privacy", "mask_names", "memory", "record"], "the advice is in the recording"),
+    **dict.fromkeys(
+        ["llm", "base_url", "reply_mode", "privacy", "mask_names", "memory", "record"], "the advice is in the recording"
+    ),
     **dict.fromkeys(["max_calls", "max_tokens", "max_cost"], "a refused question is in the recording as well"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
@@ -93,6 +95,30 @@ def test_a_recorded_study_comes_out_equal(folder):
     ]
     assert told[0] == told[1]
     assert "none-of-your-business" not in (folder / "r.jsonl").read_text()
+
+
+def test_the_decision_behind_each_trial_is_recorded(folder):
+    """A trial's line says who was meant to serve it, what was repaired or turned down, and what it cost."""
+    trials = [trial for run in read_recording(folder / "r.jsonl").runs for trial in run.trials]
+    advised = [trial["decision"] for trial in trials if trial["source"] == "llm"]
+    assert 12 == len(trials)
+    assert advised
+    assert all({"origin", "prompt_version"} <= decision.keys() for decision in advised)
+    assert sum(trial["decision"].get("usage", {}).get("calls", 0) for trial in trials) > 0
+
+
+def test_a_study_that_was_recorded_before_decisions_were_comes_out_equal(folder, tmp_path):
+    """A recording of schema 1, whose trials have no decision, is run again and compared as before."""
+
+    def as_before(lines):
+        for line in lines:
+            line["schema"] = 1
+            line.get("trial", {}).pop("decision", None)
+        return lines
+
+    assert (
+        12 == run_again(rewritten(folder / "r.jsonl", as_before, tmp_path / "old.jsonl"), folder / "houses.csv").n_equal
+    )
 
 
 def test_the_table_shows_every_question(folder):

@@ -3,15 +3,17 @@ The file of a recording: which lines it has, how they are written, and how they 
 
 A file has one JSON object per line. Each question has a line with its answer:
 
-    {"schema": 1, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
+    {"schema": 2, "hash": "...", "question": {"purpose": "next", "turn": 7, "seed": 0, "n": 1, ...}, "parts": {...},
      "seconds": 2.1, "advice": [{...}]}     or "design": {...}, or "error": {...}, instead of "advice"
 
 Task card, search space and trials are the parts of a question. Each is written once, when it is first met, and named by
 its hash afterwards, so that a recording grows with the study and not with its square. `sllmbo tune --record` adds what
 it was told to do, and each finished trial, by which `sllmbo replay` repeats the study:
 
-    {"schema": 1, "settings": {...}}
-    {"schema": 1, "trial": {...}}
+    {"schema": 2, "settings": {...}}
+    {"schema": 2, "trial": {...}}
+
+Since schema 2, "raw" also has the replies that were no JSON, and a trial the decision behind it. Schema 1 is read too.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from sllmbo.space import SearchSpace, SpaceEdit
 from sllmbo.task import Task
 from sllmbo.usage import Usage
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, 2)
 MISSING = "nothing"
 _ERRORS: dict[str, type[AdviceError]] = {
     name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, AdviceError)
@@ -206,9 +209,10 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         line = _parsed(text)
         if line is None:
             continue
-        if line["schema"] != SCHEMA:
+        if line["schema"] not in _READABLE:
             raise ConfigError(
-                f"The recording {str(path)!r} has schema {line['schema']!r}, not {SCHEMA}: record it again."
+                f"The recording {str(path)!r} has schema {line['schema']!r}, not {' or '.join(map(str, _READABLE))}: "
+                "record it again, or read it with the sllmbo that wrote it."
             )
         found = True
         yield line

@@ -47,7 +47,10 @@ class Advice:
     """Its share of what the request cost: the usages of one answer add up to the whole."""
 
     raw: str = ""
-    """What a chat model replied, one JSON text per line, corrected replies first. First of a reply only."""
+    """
+    What a chat model replied, one JSON text per line, corrected replies first: a reply that was JSON, or the words of
+    one that was not. First of a reply only.
+    """
 
     memo: Memo | None = None
     """What the advisor wants to be told next time; None leaves the last one in force. First of a reply only."""

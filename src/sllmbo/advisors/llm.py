@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from sllmbo import prompts
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Memo, SpaceDesign
@@ -69,8 +68,7 @@ class LLMAdvisor:
         privacy: prompts.Privacy = "description",
         mask_names: bool = False,
     ) -> None:
-        if memory not in get_args(prompts.MemoryName):
-            raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(prompts.MemoryName))}.")
+        prompts.check_memory(memory)
         if condense_every < 1:
             raise ConfigError(f"condense_every={condense_every!r} must be at least 1 trial.")
         prompts.check_privacy(privacy)
@@ -97,9 +95,7 @@ class LLMAdvisor:
             raise AdviceError("A chat model that is told no names (mask_names=True) cannot design a search space.")
         told = prompts.visible(task, self._privacy)
         prompt = prompts.render_design(told, documented_space(told))
-        answer, raw = self._ask(
-            prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task, shown=told)
-        )
+        answer = self._ask(prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task, shown=told))
         space, rationale = answer.value
         return SpaceDesign(
             space=space,
@@ -108,7 +104,7 @@ class LLMAdvisor:
             origin=answer.chat_model,
             prompt_version=prompt.version,
             usage=answer.usage,
-            raw=raw,
+            raw=answer.raw,
         )
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
@@ -119,16 +115,18 @@ class LLMAdvisor:
             AdviceError: If no usable advice could be had.
         """
         request, masking = self._shown(request)
-        memo, spent = self._memo(request)
+        asked = _Asked()
         try:
-            answer, raw, version = self._suggested(request, memo)
-        except ContextTooLong:
-            if self._memory != "summary" or memo is not request.memo:
-                raise
-            memo, spent = self._condensed(request)
-            answer, raw, version = self._suggested(request, memo)
+            memo = self._memo(request, asked)
+            try:
+                answer, version = self._suggested(request, memo, asked)
+            except ContextTooLong:
+                if self._memory != "summary" or memo is not request.memo:
+                    raise
+                memo = self._condensed(request, asked)
+                answer, version = self._suggested(request, memo, asked)
         except AdviceError as error:
-            error.usage = spent + error.usage
+            error.usage, error.raw = asked.usage, asked.raw
             raise
         suggestions, edits = answer.value
         return [
@@ -138,8 +136,8 @@ class LLMAdvisor:
                 source="llm",
                 origin=answer.chat_model,
                 prompt_version=version,
-                usage=Usage() if index else spent + answer.usage,
-                raw="" if index else raw,
+                usage=Usage() if index else asked.usage,
+                raw="" if index else asked.raw,
                 memo=None if index or memo is request.memo else memo,
                 edits=() if index else tuple(map(masking.unmask_edit, edits)),
             )
@@ -155,8 +153,8 @@ class LLMAdvisor:
         return asked, told.masking
 
     def _suggested(
-        self, request: AdviceRequest, memo: Memo | None
-    ) -> tuple[Answer[tuple[tuple[prompts.Suggestion, ...], tuple[SpaceEdit, ...]]], str, str]:
+        self, request: AdviceRequest, memo: Memo | None, asked: _Asked
+    ) -> tuple[Answer[tuple[tuple[prompts.Suggestion, ...], tuple[SpaceEdit, ...]]], str]:
         prompt = prompts.render_suggestions(
             request.task,
             request.space,
@@ -166,55 +164,66 @@ class LLMAdvisor:
             leeways=request.leeways,
             memory=memory_of(self._memory, memo),
         )
-        answer, raw = self._ask(
-            prompt,
-            prompts.suggestions_schema(request.space, request.n, leeways=request.leeways),
-            lambda reply: (prompts.parse_suggestions(reply, request.space, request.n), prompts.parse_edits(reply)),
-        )
-        return answer, raw, prompt.version
+        schema = prompts.suggestions_schema(request.space, request.n, leeways=request.leeways)
 
-    def _memo(self, request: AdviceRequest) -> tuple[Memo | None, Usage]:
+        def parse(reply: Any) -> tuple[tuple[prompts.Suggestion, ...], tuple[SpaceEdit, ...]]:
+            return prompts.parse_suggestions(reply, request.space, request.n), prompts.parse_edits(reply)
+
+        answer = asked.of(lambda: self._ask(prompt, schema, parse))
+        return answer, prompt.version
+
+    def _memo(self, request: AdviceRequest, asked: _Asked) -> Memo | None:
         """Return the notes in force: new ones where enough trials have come since the last."""
         after = request.memo.after if request.memo is not None else 0
         if self._memory != "summary" or len(request.history) - after < self._condense_every:
-            return request.memo, Usage()
+            return request.memo
         try:
-            return self._condensed(request)
+            return self._condensed(request, asked)
         except BudgetExceeded:
             raise
         except AdviceError as error:  # the notes before and all trials since are told instead: nothing is lost
             _LOG.warning("The trials since number %d were not condensed (%s); they are told as they are.", after, error)
-            return request.memo, error.usage
+            return request.memo
 
-    def _condensed(self, request: AdviceRequest) -> tuple[Memo, Usage]:
+    def _condensed(self, request: AdviceRequest, asked: _Asked) -> Memo:
         memo = request.memo
         memory = prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
         prompt = prompts.render_condense(request.task, request.space, request.history, memory)
-        answer, _ = self._ask(prompt, prompts.condense_schema(), prompts.parse_condense)
+        answer = asked.of(lambda: self._ask(prompt, prompts.condense_schema(), prompts.parse_condense))
         # What is still running has no result yet: it and all after it are told again.
         after = next((o.number for o in request.history if o.state == "running"), len(request.history))
-        return Memo(text=answer.value, after=after), answer.usage
+        return Memo(text=answer.value, after=after)
 
-    def _ask(self, prompt: prompts.Prompt, schema: dict[str, Any], parse: Callable[[Any], T]) -> tuple[Answer[T], str]:
-        """Ask, and return the answer and the replies that it was had from, those that were corrected among them."""
-        replies: list[str] = []
+    def _ask(self, prompt: prompts.Prompt, schema: dict[str, Any], parse: Callable[[Any], T]) -> Answer[T]:
+        return self._gateway.ask(
+            instructions=prompt.instructions,
+            prompt=prompt.text,
+            schema=schema,
+            check=parse,
+            conversation=prompt.conversation,
+        )
 
-        def check(reply: Any) -> T:
-            replies.append(json.dumps(reply))
-            return parse(reply)
 
+class _Asked:
+    """What the questions for one piece of advice have cost, and what was replied to them."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.raw = ""
+
+    def of(self, ask: Callable[[], Answer[T]]) -> Answer[T]:
+        """Return what *ask* returns, and count it; count it as well where it raises."""
         try:
-            answer = self._gateway.ask(
-                instructions=prompt.instructions,
-                prompt=prompt.text,
-                schema=schema,
-                check=check,
-                conversation=prompt.conversation,
-            )
+            answer = ask()
         except AdviceError as error:
-            error.raw = "\n".join(replies)
+            self._add(error.usage, error.raw)
             raise
-        return answer, "\n".join(replies)
+        self._add(answer.usage, answer.raw)
+        return answer
+
+    def _add(self, usage: Usage, raw: str) -> None:
+        self.usage += usage
+        self.raw = "\n".join(filter(None, (self.raw, raw)))
 
 
 def memory_of(name: prompts.MemoryName, memo: Memo | None) -> prompts.Memory:

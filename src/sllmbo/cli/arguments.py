@@ -113,6 +113,14 @@ Llm: TypeAlias = Annotated[
 BaseUrl: TypeAlias = Annotated[
     str | None, _option(ADVICE, "An OpenAI-compatible server that has the chat model.", metavar="URL")
 ]
+ReplyMode: TypeAlias = Annotated[
+    Literal["auto", "tool", "native", "prompted"],
+    _option(
+        ADVICE,
+        "How a chat model is asked for its replies: by a tool call, by a JSON Schema as the response format (native), "
+        "in words (prompted), or by what works.",
+    ),
+]
 Description: TypeAlias = Annotated[str, _option(ADVICE, "The problem in words, for the chat model.", metavar="TEXT")]
 Privacy: TypeAlias = Annotated[
     Level,

@@ -8,11 +8,15 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sllmbo.cli import arguments
 from sllmbo.errors import AuthenticationFailed, ConfigError, MissingExtra, ProviderError, ReplyError, SllmboError
+
+if TYPE_CHECKING:
+    from sllmbo.llm import ReplyMode
 
 HELP = (
     "Check a chat model: client, key, server, reply mode and price, by one short question.\n\n"
@@ -48,10 +52,11 @@ def doctor(
         str | None, typer.Option(metavar="SPEC", help='"provider:model", or several with commas between them.')
     ] = None,
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="The server to ask instead.")] = None,
+    reply_mode: arguments.ReplyMode = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Check a chat model, or tell what is configured."""
-    findings = list(_configured(base_url) if llm is None else _examine(llm, base_url))
+    findings = list(_configured(base_url, reply_mode) if llm is None else _examine(llm, base_url, reply_mode))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print(json.dumps({"llm": llm, "ok": ok, "findings": [asdict(finding) for finding in findings]}))
@@ -63,11 +68,13 @@ def doctor(
     return 0 if ok else 2
 
 
-def _configured(base_url: str | None) -> Iterator[Finding]:
+def _configured(base_url: str | None, reply_mode: ReplyMode) -> Iterator[Finding]:
     from sllmbo.llm.resolve import PROVIDERS, keys_set
 
     if base_url is not None:
         yield Finding("server", False, f"--base-url {base_url!r} needs a chat model: name it with --llm openai:NAME.")
+    if reply_mode != "auto":
+        yield Finding("reply", False, f"--reply-mode {reply_mode} needs a chat model: name it with --llm.")
     named = os.environ.get("SLLMBO_LLM")
     told = (
         f"SLLMBO_LLM={named!r}" if named else "SLLMBO_LLM is not set: documented rules advise, no chat model is asked"
@@ -81,13 +88,13 @@ def _configured(base_url: str | None) -> Iterator[Finding]:
         yield Finding("available", True, f'{", ".join(absent)}: pip install "sllmbo[NAME]"')
 
 
-def _examine(llm: str, base_url: str | None) -> Iterator[Finding]:
+def _examine(llm: str, base_url: str | None, reply_mode: ReplyMode) -> Iterator[Finding]:
     from sllmbo.advisors.choose import REPLAYS, choose_advisor
     from sllmbo.llm.resolve import split_chain
 
     if llm == "offline" or llm.startswith(REPLAYS):
         try:
-            choose_advisor(llm, base_url=base_url)
+            choose_advisor(llm, base_url=base_url, reply_mode=reply_mode)
         except SllmboError as error:
             yield Finding("llm", False, str(error))
         else:
@@ -99,16 +106,16 @@ def _examine(llm: str, base_url: str | None) -> Iterator[Finding]:
         yield Finding("llm", False, str(error))
         return
     for spec in specs:
-        for finding in _examine_one(spec, base_url):
+        for finding in _examine_one(spec, base_url, reply_mode):
             yield replace(finding, chat_model=spec)
 
 
-def _examine_one(spec: str, base_url: str | None) -> Iterator[Finding]:
+def _examine_one(spec: str, base_url: str | None, reply_mode: ReplyMode) -> Iterator[Finding]:
     from sllmbo.llm import Gateway
     from sllmbo.llm.resolve import PROVIDERS, keys_set, split_spec
 
     try:
-        gateway = Gateway(spec, base_url=base_url, timeout=_SECONDS, max_tokens=_MAX_TOKENS)
+        gateway = Gateway(spec, base_url=base_url, timeout=_SECONDS, reply_mode=reply_mode, max_tokens=_MAX_TOKENS)
         gateway.check_config()
     except MissingExtra as error:
         yield Finding("client", False, str(error))

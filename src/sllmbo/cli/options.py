@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
     from sllmbo.advisors import Advisor
+    from sllmbo.llm import ReplyMode
     from sllmbo.prompts import MemoryName, Privacy
     from sllmbo.space import SearchSpace
     from sllmbo.task import Kind
@@ -113,8 +114,9 @@ def make_advisor(
     record: Path | None,
     method: str,
     *,
+    reply_mode: ReplyMode,
     privacy: Privacy,
-    mask_names: bool,
+    mask_names: bool = False,
     memory: MemoryName = "digest",
 ) -> Advisor | None:
     """
@@ -128,7 +130,9 @@ def make_advisor(
     from sllmbo.tuner.methods import ADVISED
 
     if method in ADVISED:
-        advisor = choose_advisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names, memory=memory)
+        advisor = choose_advisor(
+            llm, base_url=base_url, reply_mode=reply_mode, privacy=privacy, mask_names=mask_names, memory=memory
+        )
         return advisor if record is None else RecordingAdvisor(advisor, record)
     if record is not None:
         raise ConfigError(f"--record {str(record)!r} has nothing to record: the method {method!r} asks no advisor.")

@@ -34,6 +34,8 @@ HELP = (
 _BEFORE_THE_OPENING = {"default", "tuned-default"}
 """Sources of the trials that are run before anybody is asked."""
 
+_SCHEMA_HEAD = "=== JSON Schema of the reply ==="
+
 Purpose: TypeAlias = Literal["design", "opening", "next"]
 
 
@@ -43,6 +45,8 @@ class Question:
 
     purpose: Purpose
     chat_model: str | None
+    reply_mode: str
+    """"prompted": the schema is sent in the text; otherwise beside it, by what suits the chat model with "auto"."""
     privacy: str
     mask_names: bool
     version: str
@@ -79,6 +83,7 @@ def prompt(
     seed: arguments.Seed = 0,
     llm: arguments.Llm = "offline",
     base_url: arguments.BaseUrl = None,
+    reply_mode: arguments.ReplyMode = "auto",
     description: arguments.Description = "",
     privacy: arguments.Privacy = "description",
     mask_names: arguments.MaskNames = False,
@@ -115,7 +120,7 @@ def prompt(
         )
         stored = None
         if study is not None or storage is not None:
-            stored = _stored(study or default_study_name(data, estimator, method, llm, seed), storage)
+            stored = _stored(study or default_study_name(data, estimator, method, llm, seed, memory), storage)
         given = read_space(space) or _space_of(stored)
         purpose = purpose or _next_purpose(given, stored, mask_names=mask_names)
         rendered, schema = _render(
@@ -128,7 +133,16 @@ def prompt(
             memory=memory,
             fixed_space=fixed_space,
         )
-        question = _question(rendered, schema, purpose, llm, base_url, privacy=privacy, mask_names=mask_names)
+        question = _question(
+            rendered,
+            schema,
+            purpose,
+            llm,
+            base_url,
+            reply_mode=reply_mode,
+            privacy=privacy,
+            mask_names=mask_names,
+        )
     except SllmboError as error:
         print(error, file=sys.stderr)
         return 2
@@ -238,28 +252,32 @@ def _question(
     llm: str,
     base_url: str | None,
     *,
+    reply_mode: str,
     privacy: str,
     mask_names: bool,
 ) -> Question:
     from sllmbo.advisors.choose import REPLAYS
-    from sllmbo.llm import listed_price
+    from sllmbo.llm import listed_price, schema_in_words
     from sllmbo.llm.resolve import split_chain
     from sllmbo.prompts.words import tokens
 
     chat_model = None if llm == "offline" or llm.startswith(REPLAYS) else llm
     said = (said for _, said in rendered.conversation)
-    n = sum(map(tokens, (rendered.instructions, *said, rendered.text, json.dumps(schema))))
+    in_words = reply_mode == "prompted"
+    text = f"{rendered.text}\n{schema_in_words(schema)}" if in_words else rendered.text
+    n = sum(map(tokens, (rendered.instructions, *said, text, "" if in_words else json.dumps(schema))))
     first = None if chat_model is None else split_chain(chat_model)[0]
     cost = None if first is None else listed_price(first, base_url=base_url, input_tokens=n)
     return Question(
         purpose=purpose,
         chat_model=chat_model,
+        reply_mode=reply_mode,
         privacy=privacy,
         mask_names=mask_names,
         version=rendered.version,
         instructions=rendered.instructions,
         conversation=rendered.conversation,
-        text=rendered.text,
+        text=text,
         schema=schema,
         input_tokens=n,
         input_cost_usd=cost,
@@ -279,8 +297,7 @@ def _in_words(question: Question) -> str:
             *(f"=== Said before by {who} ===\n{said}" for who, said in question.conversation),
             "=== Text ===",
             question.text,
-            "=== JSON Schema of the reply ===",
-            json.dumps(question.schema),
+            *(() if question.reply_mode == "prompted" else (_SCHEMA_HEAD, json.dumps(question.schema))),
             f"=== About {question.input_tokens} input tokens, {price}. Nothing was sent. ===",
         ]
     )

@@ -20,7 +20,17 @@ from sllmbo.advisors.replay import Recording, RecordingAdvisor, ReplayAdvisor, R
 from sllmbo.cli.options import data_in_words, judging_in_words, make_pruner
 from sllmbo.cli.watch import Watch
 from sllmbo.errors import ConfigError, ReplayMismatch, SllmboError, TaskError
-from sllmbo.samplers._record import SOURCE
+from sllmbo.samplers._record import (
+    FAILURE,
+    FALLBACK,
+    MIXING,
+    ORIGIN,
+    PROMPT_VERSION,
+    REPAIRS,
+    SOURCE,
+    TURNED_DOWN,
+    USAGE,
+)
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import PatienceCallback
@@ -37,6 +47,9 @@ REPEATED = (
     *("method", "init", "fixed_space", "pruner", "seed", "description"),
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
+
+_DECISION = "decision"
+_REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, MIXING, FAILURE, USAGE)
 
 _PACKAGES = (
     *("sllmbo", "optuna", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "xgboost-cpu", "catboost"),
@@ -72,7 +85,7 @@ def record_run(
     )
 
     def write(study: Study, trial: FrozenTrial) -> None:  # noqa: ARG001  # Optuna's signature
-        recorder.add_trial(_told(trial))
+        recorder.add_trial({**_told(trial), _DECISION: _decided(trial)})
 
     return (write,)
 
@@ -85,6 +98,11 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
         "params": trial.params,
         "source": trial.user_attrs.get(SOURCE),
     }
+
+
+def _decided(trial: FrozenTrial) -> dict[str, Any]:
+    """Return why the trial is what it is, for whoever reads the recording; a replay does not compare it."""
+    return {key.partition(":")[2]: trial.user_attrs[key] for key in _REASONS if key in trial.user_attrs}
 
 
 def _sha256(path: Path) -> str:
@@ -232,7 +250,7 @@ class Rerun:
         then = next((recorded for recorded in run.trials if recorded["turn"] == now["turn"]), None)
         if then is None:
             return  # its line was lost to a kill
-        difference = first_difference(now, then)
+        difference = first_difference(now, {name: value for name, value in then.items() if name != _DECISION})
         if difference is not None:
             why = " and ".join(self.changes) or "an estimator that is not deterministic differs from run to run"
             raise ReplayMismatch(

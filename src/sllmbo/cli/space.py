@@ -41,6 +41,7 @@ def space(
     seed: arguments.Seed = 0,
     llm: arguments.Llm = "offline",
     base_url: arguments.BaseUrl = None,
+    reply_mode: arguments.ReplyMode = "auto",
     description: arguments.Description = "",
     privacy: arguments.Privacy = "description",
     as_json: arguments.AsJson = False,
@@ -54,7 +55,7 @@ def space(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        advisor = make_advisor(llm, base_url, None, "llm-tpe", privacy=privacy, mask_names=False)
+        advisor = make_advisor(llm, base_url, None, "llm-tpe", reply_mode=reply_mode, privacy=privacy)
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
         plan = make_plan(

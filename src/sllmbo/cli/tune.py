@@ -58,6 +58,7 @@ def tune(
     seed: arguments.Seed = 0,
     llm: arguments.Llm = "offline",
     base_url: arguments.BaseUrl = None,
+    reply_mode: arguments.ReplyMode = "auto",
     description: arguments.Description = "",
     privacy: arguments.Privacy = "description",
     mask_names: arguments.MaskNames = False,
@@ -97,7 +98,16 @@ def tune(
         listen(progress)
         budget = make_budget(trials=trials, seconds=timeout, calls=max_calls, tokens=max_tokens, cost_usd=max_cost)
         given_space = read_space(space)
-        advisor = make_advisor(llm, base_url, record, method, privacy=privacy, mask_names=mask_names, memory=memory)
+        advisor = make_advisor(
+            llm,
+            base_url,
+            record,
+            method,
+            reply_mode=reply_mode,
+            privacy=privacy,
+            mask_names=mask_names,
+            memory=memory,
+        )
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {data}")
         dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)

@@ -17,6 +17,7 @@ from sllmbo.llm._chat_model import ChatModel
 from sllmbo.llm._loop import LOOP
 from sllmbo.llm._wire import Mode
 from sllmbo.llm.meter import Call, counted, is_limited
+from sllmbo.llm.resolve import without_keys
 from sllmbo.usage import Usage
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ _BYTES_PER_TOKEN = 2  # few enough for tables of numbers, so that a budget holds
 
 _OVERHEAD = 500
 """Input tokens that a provider may add for roles and tools."""
+
+_MAX_KEPT = 20_000
+"""Characters of a reply that are kept; a usable one has a few hundred."""
 
 _MORE_ROOM = 2
 """How many times larger the token limit is when a reply that it cut off is asked for again."""
@@ -57,6 +61,9 @@ class Answer(Generic[T]):
     reply_mode: str = ""
     """How the reply was had: "tool", "native" or "prompted"."""
 
+    raw: str = ""
+    """What was replied, the unusable replies first: see `Spending.raw`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
@@ -81,15 +88,33 @@ class Patience:
 
 
 class Spending:
-    """What a question has cost so far, over all chat models that were asked."""
+    """What a question has cost so far and what came back, over all chat models that were asked."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._spent: list[Usage] = []
+        self._heard: list[str] = []
 
     def add(self, usage: Usage) -> None:
         """Count one answered request."""
         self._spent.append(usage)
+
+    def hear(self, reply: str) -> None:
+        """Keep what was replied, usable or not: without keys, and its beginning where it is long."""
+        words = without_keys(reply)
+        try:
+            value = json.loads(words)
+        except (ValueError, RecursionError):
+            value = words
+        line = json.dumps(value)
+        if len(line) > _MAX_KEPT:
+            line = json.dumps(f"{words[:_MAX_KEPT]}... ({len(words)} characters)")
+        self._heard.append(line)
+
+    @property
+    def raw(self) -> str:
+        """One JSON text per line: a reply that was JSON, or the words of one that was not."""
+        return "\n".join(self._heard)
 
     def total(self) -> Usage:
         """Return all of it until now."""
@@ -150,7 +175,8 @@ class Exchange(Generic[T]):
             else:
                 self._learn()
                 name = response.model_name or self._chat_model.llm
-                return Answer(value, name, self._spending.total(), repairs, self._chat_model.llm, self._mode)
+                cost, raw = self._spending.total(), self._spending.raw
+                return Answer(value, name, cost, repairs, self._chat_model.llm, self._mode, raw)
 
     def _unusable(self, reason: ReplyError, response: ModelResponse) -> ReplyError:
         cut = (
@@ -209,12 +235,16 @@ class Exchange(Generic[T]):
         except TimeoutError:
             raise  # it may be answered, and billed, all the same
         except Exception as error:
+            said = _faults.words_in(error)
+            if said is not None:
+                self._spending.hear(said)
             if _faults.is_unbilled(error):
                 call.usage = Usage(calls=1, cost_usd=0.0)
             raise
         call.usage = self._chat_model.usage_of(response)
         call.chat_model = response.model_name or self._chat_model.llm
         self._spending.add(call.usage)
+        self._spending.hear(_wire.text_in(response))
         return response
 
     def _bound(self, messages: list[ModelMessage]) -> Usage:

@@ -4,6 +4,8 @@ What providers and their clients raise, as errors of sllmbo, and what can be don
 
 from __future__ import annotations
 
+import json
+
 from sllmbo.errors import AuthenticationFailed, ContextTooLong, ProviderError, RateLimited, Refused, Unavailable
 from sllmbo.llm.resolve import without_keys
 
@@ -53,6 +55,21 @@ def is_about_the_limit(error: BaseException | None) -> bool:
 
     rejected = isinstance(error, exceptions.ModelRequestRejectedError)
     return rejected and any(word in _detail(error).lower() for word in _ABOUT_THE_LIMIT)
+
+
+def words_in(error: BaseException) -> str | None:
+    """
+    Return what a server said that is no answer of a chat API, as far as its client tells; None if nothing came.
+
+    Some clients keep the body, some the text that was no JSON, some quote it in their message.
+    """
+    body = getattr(error, "body", None)
+    if isinstance(body, str):
+        return body
+    cause = error.__cause__
+    if isinstance(cause, json.JSONDecodeError):
+        return cause.doc
+    return str(error) if "a JSON response" in str(error) else None
 
 
 def is_unbilled(error: BaseException) -> bool:

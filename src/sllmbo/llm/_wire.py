@@ -110,7 +110,7 @@ def correction(response: ModelResponse, words: str, instructions: str) -> list[M
     """
     from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-    said = _text_in(response)[:MAX_QUOTED] or "(nothing)"
+    said = text_in(response)[:MAX_QUOTED] or "(nothing)"
     told = f"That reply cannot be used. {words[:MAX_REASON]}\nGive the whole reply again."
     return [
         ModelResponse(parts=[TextPart(said)]),
@@ -121,10 +121,15 @@ def correction(response: ModelResponse, words: str, instructions: str) -> list[M
 def _with_schema_in_words(messages: list[ModelMessage], schema: dict[str, Any]) -> list[ModelMessage]:
     from pydantic_ai.messages import ModelRequest, UserPromptPart
 
-    words = f"Answer with one JSON object and nothing else. It follows this JSON Schema:\n{json.dumps(schema)}"
+    words = schema_in_words(schema)
     last = messages[-1]
     assert isinstance(last, ModelRequest)
     return [*messages[:-1], ModelRequest(parts=[*last.parts, UserPromptPart(words)], instructions=last.instructions)]
+
+
+def schema_in_words(schema: dict[str, Any]) -> str:
+    """Return the words that ask for a reply of *schema* in the mode "prompted"."""
+    return f"Answer with one JSON object and nothing else. It follows this JSON Schema:\n{json.dumps(schema)}"
 
 
 def reply_in(response: ModelResponse, who: str, keys: Collection[str]) -> Any:
@@ -147,12 +152,13 @@ def reply_in(response: ModelResponse, who: str, keys: Collection[str]) -> Any:
         raise Refused(
             f"{who} refused to answer by its content policy; reword the descriptions, or use another chat model."
         )
-    return read_json(_text_in(response), keys)
+    return read_json(text_in(response), keys)
 
 
-def _text_in(response: ModelResponse) -> str:
+def text_in(response: ModelResponse) -> str:
+    """Return what was said, as it came: the arguments of tool calls, else the text, else the words of a refusal."""
     calls = [part.args if isinstance(part.args, str) else json.dumps(part.args or {}) for part in response.tool_calls]
-    return "\n".join(calls) or response.text or ""
+    return "\n".join(calls) or response.text or str((response.provider_details or {}).get("refusal", ""))
 
 
 def is_truncated(response: ModelResponse) -> bool:
@@ -164,7 +170,7 @@ def is_ignored(response: ModelResponse, mode: Mode) -> bool:
     """Tell whether the reply, being unusable, is not even of the form that was asked for."""
     if mode == "tool":
         return not response.tool_calls
-    return mode == "native" and not _text_in(response).lstrip().startswith("{")
+    return mode == "native" and not text_in(response).lstrip().startswith("{")
 
 
 def usage_of(response: ModelResponse, cost_usd: float | None) -> Usage:

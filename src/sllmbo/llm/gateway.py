@@ -159,7 +159,7 @@ class Gateway:
                 question = Question(instructions, prompt, schema, check, conversation)
                 return self._ask_in_turn(chat_models, question, until, spending)
         except AdviceError as error:
-            error.usage = spending.total()
+            error.usage, error.raw = spending.total(), spending.raw
             raise
 
     def _ask_in_turn(

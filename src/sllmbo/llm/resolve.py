@@ -9,13 +9,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sllmbo.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model
+    from pydantic_ai.models.openai import OpenAIChatModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,6 @@ def _at(server: str, provider: str, name: str) -> Model:
         from pydantic_ai.providers.google import GoogleProvider
 
         return GoogleModel(name, provider=GoogleProvider(api_key=key or _NO_KEY, base_url=root))
-    from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
@@ -223,7 +224,21 @@ def _at(server: str, provider: str, name: str) -> Model:
 
         return OllamaModel(name, provider=OllamaProvider(base_url=server, api_key=key), profile=profile)
     compatible = OpenAICompatibleProvider(provider, base_url=server, api_key=key)
-    return OpenAIChatModel(name, provider=compatible, profile=profile)
+    return _telling_chat_model()(name, provider=compatible, profile=profile)
+
+
+def _telling_chat_model() -> type[OpenAIChatModel]:
+    """Return the class of chat completions whose error holds what a server said that was no JSON, as others do."""
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+    class TellingChatModel(OpenAIChatModel):
+        def _process_response(self, response: Any, **about: Any) -> ModelResponse:
+            if isinstance(response, str):
+                raise UnexpectedModelBehavior("Expected a JSON response", response)
+            return super()._process_response(response, **about)
+
+    return TellingChatModel
 
 
 def _key_for(provider: str) -> str | None:

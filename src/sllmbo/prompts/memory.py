@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
+from sllmbo.errors import ConfigError
 from sllmbo.history import History, Observation
 from sllmbo.prompts import words
 from sllmbo.prompts.digest import digest
@@ -24,6 +25,17 @@ Message: TypeAlias = tuple[Literal["user", "assistant"], str]
 
 MAX_SUMMARY = 1_500
 """Characters of a summary; what is longer is cut."""
+
+
+def check_memory(memory: str) -> None:
+    """
+    Check that *memory* is the name of one.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if memory not in get_args(MemoryName):
+        raise ConfigError(f"memory={memory!r} must be one of {', '.join(get_args(MemoryName))}.")
 
 
 class Memory(Protocol):

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
 from sllmbo.budget import Budget
+from sllmbo.llm import ReplyMode
 from sllmbo.samplers._counsel import OnFailure
 from sllmbo.samplers.advised import AdvisedSampler, Init
 from sllmbo.samplers.mixing import Bernoulli
@@ -30,6 +31,7 @@ class LLMSampler(AdvisedSampler):
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE", or an `Advisor`. None: what
             the environment variable SLLMBO_LLM says, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
+        reply_mode: How the chat model is asked for replies: "tool", "native", "prompted", or "auto" for what works.
         task: What is tuned, in words or as a `Task`.
         space: The search space: a `SearchSpace`, or Optuna's distributions by name. It lets the advisor act from the
             first trial on. Without one it is what earlier trials suggested.
@@ -53,6 +55,7 @@ class LLMSampler(AdvisedSampler):
         llm: str | Advisor | None = None,
         *,
         base_url: str | None = None,
+        reply_mode: ReplyMode = "auto",
         task: Task | str | None = None,
         space: SearchSpace | Mapping[str, BaseDistribution] | None = None,
         partner: BaseSampler | None = None,
@@ -65,7 +68,7 @@ class LLMSampler(AdvisedSampler):
         fixed_space: bool = False,
     ) -> None:
         super().__init__(
-            choose_advisor(llm, base_url=base_url),
+            choose_advisor(llm, base_url=base_url, reply_mode=reply_mode),
             task=task,
             space=space,
             partner=partner,

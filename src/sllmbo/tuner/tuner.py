@@ -20,8 +20,9 @@ from optuna.trial import Trial, TrialState
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, ReplyError, StudyError
+from sllmbo.llm import ReplyMode
 from sllmbo.llm.meter import metered
-from sllmbo.prompts import Privacy
+from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import AdvisedSampler, MixingPolicy
 from sllmbo.samplers._edits import edits_before, whole_space
 from sllmbo.samplers._failure import describe_error
@@ -51,9 +52,12 @@ class Tuner:
         method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
         llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
+        reply_mode: How the chat model is asked for replies: "tool", "native", "prompted", or "auto" for what works.
         privacy: What a chat model is told at most: "none" (the search space and the trials), "schema" (and the kind of
             the task), "statistics" (and aggregates of the data), "description" (and what was written in words).
         mask_names: Whether a chat model is told x1, c1 and so on instead of names.
+        memory: What of the trials a chat model is told: "digest" (a compact digest of all), or one of the paper's two:
+            "summary" (the chat model condenses them now and then) and "chat" (the whole conversation).
         init: What opens the study: "llm", "random" or "default".
         mixing: Who serves which turn, for "llm-tpe".
         storage: An Optuna storage or its URL; None keeps the study in memory.
@@ -89,8 +93,10 @@ class Tuner:
         method: str = "llm-tpe",
         llm: str | Advisor | None = None,
         base_url: str | None = None,
+        reply_mode: ReplyMode = "auto",
         privacy: Privacy = "description",
         mask_names: bool = False,
+        memory: MemoryName = "digest",
         init: Init = "llm",
         mixing: MixingPolicy | None = None,
         storage: str | BaseStorage | None = None,
@@ -105,7 +111,9 @@ class Tuner:
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
         self.advisor: Advisor | None = None
         if method in ADVISED:
-            self.advisor = choose_advisor(llm, base_url=base_url, privacy=privacy, mask_names=mask_names)
+            self.advisor = choose_advisor(
+                llm, base_url=base_url, reply_mode=reply_mode, privacy=privacy, mask_names=mask_names, memory=memory
+            )
         self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
         self.space = self._settle_space(space, derive)

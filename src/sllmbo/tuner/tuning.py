@@ -21,7 +21,8 @@ from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
 from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
-from sllmbo.prompts import Privacy
+from sllmbo.llm import ReplyMode
+from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers.advised import Init
@@ -68,8 +69,10 @@ def tune(
     method: str = "llm-tpe",
     llm: str | Advisor | None = None,
     base_url: str | None = None,
+    reply_mode: ReplyMode = "auto",
     privacy: Privacy = "description",
     mask_names: bool = False,
+    memory: MemoryName = "digest",
     init: Init = "llm",
     mixing: MixingPolicy | None = None,
     cv: Any = 5,
@@ -114,9 +117,12 @@ def tune(
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE" or an `Advisor`; None reads
             SLLMBO_LLM, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
+        reply_mode: How the chat model is asked for replies: "tool", "native", "prompted", or "auto" for what works.
         privacy: What a chat model is told at most: "none" (the search space and the trials), "schema" (and the kind of
             the task), "statistics" (and aggregates of the data), "description" (and what was written in words).
         mask_names: Whether a chat model is told x1, c1 and so on instead of names.
+        memory: What of the trials a chat model is told: "digest" (a compact digest of all), or one of the paper's two:
+            "summary" (the chat model condenses them now and then) and "chat" (the whole conversation).
         init: What opens the study: "llm", "random" or "default".
         mixing: Who serves which turn, for "llm-tpe"; `Adaptive` if None.
         cv: Number of folds, or a splitter of scikit-learn.
@@ -171,8 +177,10 @@ def tune(
         method=method,
         llm=llm,
         base_url=base_url,
+        reply_mode=reply_mode,
         privacy=privacy,
         mask_names=mask_names,
+        memory=memory,
         init=init,
         mixing=mixing,
         storage=storage,
