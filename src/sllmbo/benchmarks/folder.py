@@ -102,16 +102,19 @@ def open_folder(folder: Path, *, suite: str, trials: int) -> None:
         ) from error
     for name in ("suite", "trials", "versions", "code"):
         if then.get(name) != now[name]:
+            was, is_now = _differing(then.get(name), now[name])
             raise ConfigError(
-                f"The folder {str(folder)!r} holds a run with {name} {_short(then.get(name))}, and now it is "
-                f"{_short(now[name])}; name another folder with --out."
+                f"The folder {str(folder)!r} holds a run with {name} {was}, and now it is {is_now}; "
+                "name another folder with --out."
             )
 
 
-def _short(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {version}" for name, version in value.items())
-    return str(value)[:12]
+def _differing(then: Any, now: Any) -> tuple[str, str]:
+    """Return what differs in words: of versions the first, of a hash the beginning."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        name = next(name for name in {**now, **then} if then.get(name) != now.get(name))
+        return f"{name} {then.get(name, 'missing')}", f"{name} {now.get(name, 'missing')}"
+    return str(then)[:20], str(now)[:20]
 
 
 def versions() -> dict[str, str]:

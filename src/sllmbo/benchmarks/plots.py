@@ -22,7 +22,11 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _DASHES = ("-", "--", "-.", ":")
 _FLOOR = 1e-3
 """Regrets below are drawn here: the scale is logarithmic."""
+_TOP = 1.5
+"""The first random trials may lie far above; what matters is below."""
 _RESAMPLES = 1000
+_MOST_BANDS, _MOST_BANDS_OF_PROBLEM = 6, 4
+"""With more lines, intervals hide one another and are left to the tables."""
 
 
 def draw(folder: Path, results: Results, *, baseline: str) -> tuple[str, ...]:
@@ -43,8 +47,8 @@ def _styles(arms: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
     """Return colour and dashes of each arm; the baseline is black."""
     styles: dict[str, dict[str, Any]] = {baseline: {"color": "black", "linestyle": "-", "linewidth": 2.0}}
     for index, arm in enumerate(arm for arm in arms if arm != baseline):
-        dashes = _DASHES[(index + index // len(_COLOURS)) % len(_DASHES)]
-        styles[arm] = {"color": _COLOURS[index % len(_COLOURS)], "linestyle": dashes, "linewidth": 1.8}
+        colour, dashes = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]  # 28 pairs
+        styles[arm] = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
     return styles
 
 
@@ -55,7 +59,9 @@ def _figure(width: float, height: float) -> Any:
 
 def _axes_of_regret(axes: Any, trials: int) -> None:
     axes.set_yscale("log")
-    axes.set_xlim(1, trials)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(top=min(axes.get_ylim()[1], _TOP))
+    axes.set_xlim(1, max(trials, 2))
     axes.grid(visible=True, which="major", color="0.88", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -65,7 +71,7 @@ def _anytime(path: Path, results: Results, styles: dict[str, dict[str, Any]]) ->
     figure = _figure(11.0, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
     weights = None
-    if len(results.seeds) > 1:
+    if len(results.seeds) > 1 and len(results.arms) <= _MOST_BANDS:
         weights = statistics.stratified_weights(len(results.problems), len(results.seeds), resamples=_RESAMPLES)
     for axes, measure, title in (
         (left, "regret", "Best configuration evaluated so far"),
@@ -78,8 +84,8 @@ def _anytime(path: Path, results: Results, styles: dict[str, dict[str, Any]]) ->
         axes.set_xlabel("trials")
     left.set_ylabel("true regret (0 best, 1 median)")
     left.tick_params(which="both", labelleft=True)
-    figure.suptitle(_title(results), fontsize=12)
-    _legend(figure, left, len(results.arms))
+    figure.suptitle(_title(results, banded=weights is not None), fontsize=12)
+    _legend(figure, left)
     figure.savefig(path)
 
 
@@ -93,16 +99,17 @@ def _line(axes: Any, arm: str, regrets: Array, style: dict[str, Any], weights: A
         axes.fill_between(trials, low, high, color=style["color"], alpha=0.12, linewidth=0)
 
 
-def _title(results: Results) -> str:
+def _title(results: Results, *, banded: bool) -> str:
     n_problems, n_seeds = len(results.problems), len(results.seeds)
     problems = results.problems[0] if n_problems == 1 else f"{n_problems} problems"
-    band = ", 95 % intervals" if n_seeds > 1 else ""
+    band = ", 95 % intervals" if banded else ""
     return f"{results.suite}: mean over {problems}, {n_seeds} seed{'s' * (n_seeds > 1)}{band}"
 
 
-def _legend(figure: Any, axes: Any, n_arms: int) -> None:
+def _legend(figure: Any, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    columns = min(n_arms, 4)
+    letters = 12 * figure.get_size_inches()[0]
+    columns = max(1, min(len(labels), 5, int(letters / (max(map(len, labels)) + 9))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
 
 
@@ -113,7 +120,7 @@ def _per_problem(path: Path, results: Results, styles: dict[str, dict[str, Any]]
     figure = _figure(3.1 * columns, 2.5 * rows + 0.8)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     weights = None
-    if len(results.seeds) > 1:
+    if len(results.seeds) > 1 and len(results.arms) <= _MOST_BANDS_OF_PROBLEM:
         weights = statistics.stratified_weights(1, len(results.seeds), resamples=_RESAMPLES)
     for index, axes in enumerate(panels):
         if index >= n_problems:
@@ -124,9 +131,10 @@ def _per_problem(path: Path, results: Results, styles: dict[str, dict[str, Any]]
         _axes_of_regret(axes, results.trials)
         axes.set_title(results.problems[index], fontsize=10)
         axes.tick_params(labelsize=8)
-    figure.supxlabel("trials", fontsize=10)
+        if index + columns >= n_problems:
+            axes.set_xlabel("trials", fontsize=9)
     figure.supylabel("true regret of the best evaluated", fontsize=10)
-    _legend(figure, panels[0], len(results.arms))
+    _legend(figure, panels[0])
     figure.savefig(path)
 
 
@@ -137,9 +145,10 @@ def _ranks(path: Path, results: Results) -> None:
     order = np.argsort(ranks, kind="stable")
     groups = groups_of(ranks[order], distance)
     bars = 0.28 * (len(groups) + 1)
-    figure = _figure(9.0, 1.3 + 0.34 * (n_arms + 1) // 2 + 0.2 * len(groups))
-    axes = figure.subplots()
     half = (n_arms + 1) // 2
+    lowest = -bars - 0.45 * half - 0.1
+    figure = _figure(9.0, 0.6 + 0.55 * (0.7 - lowest))
+    axes = figure.subplots()
     axes.hlines(0, 1, n_arms, color="black", linewidth=1)
     for tick in range(1, n_arms + 1):
         axes.vlines(tick, 0, 0.12, color="black", linewidth=1)
@@ -158,7 +167,9 @@ def _ranks(path: Path, results: Results) -> None:
         f"{results.suite}: mean rank over {len(results.problems)} problems after {results.trials} trials, 1 is best; "
         f"critical difference {distance:.2f}",
         fontsize=10,
+        pad=12,
     )
+    axes.set_ylim(lowest, 0.7)
     margin = 0.45 * (n_arms - 1)
     axes.set_xlim(1 - margin, n_arms + margin)
     axes.set_axis_off()

@@ -23,6 +23,7 @@ from sllmbo.benchmarks.advisors import read_advisor
 from sllmbo.benchmarks.cell import Cell, run_cell
 from sllmbo.benchmarks.folder import cell_path, keep_cell, open_folder, write_results
 from sllmbo.benchmarks.methods import read_method
+from sllmbo.benchmarks.results import arm_of
 from sllmbo.benchmarks.suites import choose_problems, load_suite
 from sllmbo.errors import ConfigError
 
@@ -40,6 +41,10 @@ class Plan:
     advisors: tuple[str, ...]
     seeds: tuple[int, ...]
     trials: int
+
+    def arms(self) -> tuple[str, ...]:
+        """Return the methods with their advisors, as they are called in results."""
+        return tuple(dict.fromkeys(arm_of(cell.method, cell.advisor) for cell in self.cells()))
 
     def cells(self) -> tuple[Cell, ...]:
         """Return the cells; those of one problem and seed lie together."""

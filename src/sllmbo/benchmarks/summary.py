@@ -94,15 +94,12 @@ class Summary:
 
 def summarise(results: Results, *, baseline: str, tolerance: float = TOLERANCE) -> Summary:
     """
-    Return what *results* show beside *baseline*, one of their arms.
+    Return what *results* show beside *baseline*, one of their arms or the method of one.
 
     Raises:
         ConfigError: If it is none of them, or *tolerance* is negative.
     """
-    if baseline not in results.arms:
-        raise ConfigError(
-            f"The baseline {baseline!r} must be one of the methods that were run: {', '.join(results.arms)}."
-        )
+    baseline = find_arm(baseline, results.arms)
     if not tolerance >= 0.0:
         raise ConfigError(f"tolerance={tolerance!r} must not be negative.")
     at = statistics.checkpoints(results.trials)
@@ -121,6 +118,24 @@ def summarise(results: Results, *, baseline: str, tolerance: float = TOLERANCE) 
         seconds=_by_arm(results, results.seconds),
         measures={name: _measured(results, results.regrets[name], at, baseline, tolerance) for name in MEASURES},
     )
+
+
+def find_arm(name: str, arms: Sequence[str]) -> str:
+    """
+    Return which of *arms* has this *name*, with or without its advisor.
+
+    Raises:
+        ConfigError: If none has, or several have.
+
+    Example:
+        >>> find_arm("llm-tpe", ["tpe+default", "llm-tpe [rules]"])
+        'llm-tpe [rules]'
+    """
+    found = [arm for arm in arms if name in (arm, arm.partition(" [")[0])]
+    if len(found) != 1:
+        what = "must be one of the methods that are run" if not found else "names several arms"
+        raise ConfigError(f"The baseline {name!r} {what}: {', '.join(found or arms)}; choose one with --baseline.")
+    return found[0]
 
 
 def _by_arm(results: Results, values: Array) -> dict[str, float]:
@@ -184,7 +199,7 @@ def tables(summary: Summary) -> list[tuple[str, str, Cells]]:
     made = []
     for name in MEASURES:
         measured = summary.measures[name]
-        made.append((TITLES[name], about + _MEANING + _on_ranks(measured), _means(summary, measured)))
+        made.append((TITLES[name], about + _MEANING + _on_ranks(summary, measured), _means(summary, measured)))
     made.append((f"Against {summary.baseline}", _on_comparisons(summary), _against(summary, "regret")))
     made.append(
         (
@@ -196,7 +211,9 @@ def tables(summary: Summary) -> list[tuple[str, str, Cells]]:
     return made
 
 
-def _on_ranks(measured: Measured) -> str:
+def _on_ranks(summary: Summary, measured: Measured) -> str:
+    if min(len(summary.problems), len(summary.arms)) < 2:
+        return ""
     friedman = "" if measured.friedman_p is None else f"; Friedman p {_p(measured.friedman_p)}"
     return f" Mean ranks nearer than {measured.critical_difference:.2f} are not told apart (Nemenyi, 5 %{friedman})."
 

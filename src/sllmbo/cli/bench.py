@@ -54,8 +54,11 @@ def bench(
     trials: Annotated[int, typer.Option(metavar="N", help="Trials of each study.")] = 50,
     jobs: Annotated[int, typer.Option(metavar="N", help="Studies that run at once, each in a process.")] = 1,
     baseline: Annotated[
-        str, typer.Option(metavar="NAME", help="The method that the others are compared with.")
-    ] = "tpe+default",
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The method that the others are compared with; tpe+default, or else the first one."
+        ),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(metavar="REGRET", help="Differences of regret up to this are ties.")
     ] = 0.01,
@@ -89,7 +92,7 @@ def bench(
         from sllmbo.benchmarks.report import write_report
         from sllmbo.benchmarks.results import read_results
         from sllmbo.benchmarks.runner import make_plan, run_plan
-        from sllmbo.benchmarks.summary import to_text
+        from sllmbo.benchmarks.summary import find_arm, to_text
 
         plan = make_plan(
             suite,
@@ -99,12 +102,14 @@ def bench(
             seeds=read_seeds(seeds),
             trials=trials,
         )
+        first = "tpe+default" if "tpe+default" in plan.methods else plan.methods[0]
+        against = find_arm(baseline or first, plan.arms())
         _tell_plan(progress, plan, out)
         run_plan(plan, out, jobs=jobs, on_cell=lambda *done: _tell_cell(progress, *done))
         if interrupts.happened:
             raise KeyboardInterrupt
         progress.status("summarising")
-        summary = write_report(out, read_results(out), baseline=baseline, tolerance=tolerance, label=label)
+        summary = write_report(out, read_results(out), baseline=against, tolerance=tolerance, label=label)
         progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
         print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
 
@@ -139,8 +144,8 @@ def _tell_plan(progress: Any, plan: Plan, folder: Path) -> None:
     n_cells = len(plan.cells())
     progress.fact(
         "Studies",
-        f"{n_cells}: {len(plan.problems)} problems, {len(plan.seeds)} seeds, {', '.join(plan.methods)}; "
-        f"{plan.trials} trials each",
+        f"{n_cells} of {plan.trials} trials: problems {', '.join(plan.problems)}; methods {', '.join(plan.arms())}; "
+        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}",
     )
     progress.keep(f"The finished studies are kept in {folder}; the same command goes on.")
 
