@@ -5,7 +5,7 @@ What a benchmark concludes, against values worked out by hand and by SciPy.
 import numpy as np
 import pytest
 
-from sllmbo.benchmarks.folder import Scale
+from sllmbo.benchmarks.folder import Scale, scores
 from sllmbo.benchmarks.results import NOTHING_YET, arm_of, tabulate
 from sllmbo.benchmarks.summary import find_arm, summarise, to_markdown, to_text
 from sllmbo.errors import ConfigError
@@ -110,19 +110,24 @@ def test_the_interval_of_one_problem_is_scipys_percentile_bootstrap():
 
 def test_regrets_of_a_study_by_hand():
     """Best evaluated and best-valued part where values are noisy, and are None before the first success."""
-    scale = Scale(best=1.0, median=0.5, minimize=False, estimated=False)
+    scale = Scale("truth", best=1.0, median=0.5, minimize=False)
     trials = [(None, None), (0.7, 0.75), (0.9, 0.6), (0.8, 0.9)]
-    scores = scale.scores([{"value": value, "truth": truth} for value, truth in trials])
-    assert [None, 0.5, 0.5, pytest.approx(0.2)] == [score["regret"] for score in scores]
-    assert [None, 0.5, pytest.approx(0.8), pytest.approx(0.8)] == [score["chosen_regret"] for score in scores]
+    made = scores([{"value": value, "truth": truth} for value, truth in trials], scale, scale)
+    assert [None, 0.5, 0.5, pytest.approx(0.2)] == [regrets["regret"] for regrets in made]
+    assert [None, 0.5, pytest.approx(0.8), pytest.approx(0.8)] == [regrets["chosen_regret"] for regrets in made]
 
 
-def test_what_is_not_known_of_a_problem_is_taken_from_its_trials():
-    """Without best and median, those of all trials of the run make the scale."""
-    known = {"direction": "minimize", "best": None, "median": None}
-    scale = Scale.of([{"known": known, "trials": [{"truth": truth} for truth in (3.0, None, 1.0, 2.0)]}])
-    assert (1.0, 2.0, True) == (scale.best, scale.median, scale.estimated)
-    assert 1.0 == scale.regret(2.0)
+def test_exact_values_make_the_regret_and_held_out_ones_that_of_the_chosen():
+    """Where values are not noisy and the truth is held out, the search is scored by values, the choice by truth."""
+    known = {"direction": "minimize", "best": None, "median": None, "noisy": False}
+    trials = [{"value": v, "truth": t} for v, t in ((3.0, 30.0), (None, None), (2.0, 50.0), (1.0, 40.0))]
+    records = [{"known": known, "trials": trials}]
+    of_best, of_chosen = Scale.of_best(records), Scale.of_chosen(records)
+    assert (Scale("value", 1.0, 2.0, True), Scale("truth", 30.0, 40.0, True)) == (of_best, of_chosen)
+    made = scores(trials, of_best, of_chosen)
+    assert [2.0, 2.0, 1.0, 0.0] == [regrets["regret"] for regrets in made]
+    assert [0.0, 0.0, 2.0, 1.0] == [regrets["chosen_regret"] for regrets in made]
+    assert "truth" == Scale.of_best([{"known": {**known, "noisy": True}, "trials": trials}]).column
 
 
 def test_only_studies_that_all_arms_have_are_compared():

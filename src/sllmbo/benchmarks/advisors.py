@@ -241,10 +241,11 @@ def _paper(text: str, rest: str) -> _Make:
         raise ConfigError(f"The table {path!r} of --advisor {text!r} is no file; check the path.")
 
     def make(problem: Problem, _: Method) -> Advisor:
-        estimator, task = problem.task.estimator, problem.name
-        for known in ("lightgbm", "xgboost"):
-            if known in problem.name or known in estimator:
-                estimator, task = known, problem.name.replace(known, "").strip(":-_/")
-        return PaperAdvisor(path, task=task, estimator=estimator, method=methods[model])
+        task, _dash, estimator = problem.name.rpartition("-")
+        return PaperAdvisor(path, task=_RECORDED_AS.get(task, task), estimator=estimator, method=methods[model])
 
     return make
+
+
+_RECORDED_AS = {"concrete_strength": "cement_strength"}
+"""The paper's tasks that are called otherwise in its runs."""

@@ -114,7 +114,7 @@ def _differing(then: Any, now: Any) -> tuple[str, str]:
     if isinstance(then, dict) and isinstance(now, dict):
         name = next(name for name in {**now, **then} if then.get(name) != now.get(name))
         return f"{name} {then.get(name, 'missing')}", f"{name} {now.get(name, 'missing')}"
-    return str(then)[:20], str(now)[:20]
+    return str(then)[:12], str(now)[:12]
 
 
 def versions() -> dict[str, str]:
@@ -169,57 +169,70 @@ def write_results(folder: Path) -> None:
         writer.writeheader()
         for _, records in groupby(read_cells(folder), key=lambda record: record["cell"]["problem"]):
             of_problem = list(records)
-            scale = Scale.of(of_problem)
+            scales = Scale.of_best(of_problem), Scale.of_chosen(of_problem)
             for record in of_problem:
-                scored = zip(record["trials"], scale.scores(record["trials"]), strict=True)
-                writer.writerows({**record["cell"], **trial, **scores} for trial, scores in scored)
+                scored = zip(record["trials"], scores(record["trials"], *scales), strict=True)
+                writer.writerows({**record["cell"], **trial, **regrets} for trial, regrets in scored)
     part.replace(folder / RESULTS)
 
 
-def read_scales(folder: Path) -> dict[str, Scale]:
-    """Return the scale of each problem of the finished cells in *folder*."""
-    by_problem = groupby(read_cells(folder), key=lambda record: record["cell"]["problem"])
-    return {problem: Scale.of(list(records)) for problem, records in by_problem}
+def estimated(folder: Path) -> tuple[str, ...]:
+    """Return the problems in *folder* whose best and median are not known, but those of the trials that were run."""
+    records = {record["cell"]["problem"]: record["known"] for record in read_cells(folder)}
+    return tuple(problem for problem, known in records.items() if known["best"] is None or known["median"] is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How the true values of a problem become regrets: 0 at the best, 1 at the median."""
+    """
+    How a column of numbers, values or truths, becomes regrets: 0 at the best, 1 at the median.
 
+    Where the problem does not know its best and median, they are those of all its trials in the folder.
+    """
+
+    column: str
     best: float
     median: float
     minimize: bool
-    estimated: bool
-    """Whether best and median are those of the trials that were run, because the problem does not know its own."""
 
     @classmethod
-    def of(cls, records: Sequence[Mapping[str, Any]]) -> Scale:
-        """Return the scale of a problem from all its cells."""
+    def of_best(cls, records: Sequence[Mapping[str, Any]]) -> Scale:
+        """Return the scale for the best configuration so far: of truths, or of the values where these are exact."""
+        return cls._of(records, "truth" if records[0]["known"]["noisy"] else "value")
+
+    @classmethod
+    def of_chosen(cls, records: Sequence[Mapping[str, Any]]) -> Scale:
+        """Return the scale for the configuration with the best value so far: of truths, which may be held-out ones."""
+        return cls._of(records, "truth")
+
+    @classmethod
+    def _of(cls, records: Sequence[Mapping[str, Any]], column: str) -> Scale:
         known = records[0]["known"]
         minimize = known["direction"] == "minimize"
         if known["best"] is not None and known["median"] is not None:
-            return cls(known["best"], known["median"], minimize, estimated=False)
-        truths = [trial["truth"] for record in records for trial in record["trials"] if trial["truth"] is not None]
-        if not truths:
-            return cls(0.0, 1.0, minimize, estimated=True)
-        return cls(min(truths) if minimize else max(truths), median(truths), minimize, estimated=True)
+            return cls(column, known["best"], known["median"], minimize)
+        numbers = [trial[column] for record in records for trial in record["trials"] if trial[column] is not None]
+        if not numbers:
+            return cls(column, 0.0, 1.0, minimize)
+        return cls(column, min(numbers) if minimize else max(numbers), median(numbers), minimize)
 
-    def regret(self, truth: float) -> float:
-        """Return the regret of a true value."""
-        width = self.best - self.median
-        return (self.best - truth) / width if width else float(truth != self.best)
+    def regret(self, trial: Mapping[str, Any]) -> float:
+        """Return the regret of a trial that has not failed."""
+        number, width = trial[self.column], self.best - self.median
+        return float((self.best - number) / width if width else number != self.best)
 
-    def scores(self, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, float | None]]:
-        """Return both regrets after each of the *trials* of a study; None before the first success."""
-        sign = 1.0 if self.minimize else -1.0
-        best: float | None = None
-        chosen: tuple[float, float] | None = None
-        scores: list[dict[str, float | None]] = []
-        for trial in trials:
-            if trial["value"] is not None:
-                regret = self.regret(trial["truth"])
-                best = regret if best is None else min(best, regret)
-                if chosen is None or sign * trial["value"] < sign * chosen[0]:
-                    chosen = trial["value"], regret
-            scores.append({"regret": best, "chosen_regret": chosen[1] if chosen else None})
-        return scores
+
+def scores(trials: Sequence[Mapping[str, Any]], of_best: Scale, of_chosen: Scale) -> list[dict[str, float | None]]:
+    """Return both regrets after each of the *trials* of a study; None before the first success."""
+    sign = 1.0 if of_best.minimize else -1.0
+    best: float | None = None
+    chosen: Mapping[str, Any] | None = None
+    made: list[dict[str, float | None]] = []
+    for trial in trials:
+        if trial["value"] is not None:
+            regret = of_best.regret(trial)
+            best = regret if best is None else min(best, regret)
+            if chosen is None or sign * trial["value"] < sign * chosen["value"]:
+                chosen = trial
+        made.append({"regret": best, "chosen_regret": None if chosen is None else of_chosen.regret(chosen)})
+    return made

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from sllmbo.benchmarks import plots
-from sllmbo.benchmarks.folder import RUN, read_scales
+from sllmbo.benchmarks.folder import RUN, estimated
 from sllmbo.benchmarks.results import NOTHING_YET, Results
 from sllmbo.benchmarks.summary import TOLERANCE, Summary, summarise, to_markdown
 
@@ -40,7 +40,7 @@ def write_report(
 
 def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str) -> str:
     run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    estimated = [problem for problem, scale in read_scales(folder).items() if scale.estimated]
+    guessed = estimated(folder)
     facts = [
         f"- Run as: {label or 'not said (--label)'}",
         f"- Suite: {summary.suite}; problems: {', '.join(summary.problems)}",
@@ -51,8 +51,8 @@ def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str)
         f"code {run['code'][:12]}",
         f"- Regret: (best - value) / (best - median) of true values; {NOTHING_YET:g} until a trial has succeeded",
     ]
-    if estimated:
-        facts.append(f"- Best and median are not known, and those of all trials in this folder: {', '.join(estimated)}")
+    if guessed:
+        facts.append(f"- Best and median are not known, and those of all trials in this folder: {', '.join(guessed)}")
     alt = {
         plots.ANYTIME: "Mean regret against trials",
         plots.PER_PROBLEM: "Regret against trials, problem by problem",
