@@ -62,8 +62,13 @@ class AdvisorSpec:
         Check that *method* can ask this advisor.
 
         Raises:
-            ConfigError: If it needs a chat model and this is none.
+            ConfigError: If it needs a chat model or the paper's proposals, and this is none.
         """
+        if method.base == "paper-reference" and not self.text.startswith("paper:"):
+            raise ConfigError(
+                f"The method 'paper-reference' replays the paper's proposals, and --advisor {self.text!r} has none; "
+                "name them as paper:FILE:MODEL."
+            )
         if self.chat_model:
             return
         if method.memory != "digest":

@@ -219,7 +219,7 @@ class Scale:
     def regret(self, trial: Mapping[str, Any]) -> float:
         """Return the regret of a trial that has not failed."""
         number, width = trial[self.column], self.best - self.median
-        return float((self.best - number) / width if width else number != self.best)
+        return float((self.best - number) / width if width else number != self.best) + 0.0  # never -0.0
 
 
 def scores(trials: Sequence[Mapping[str, Any]], of_best: Scale, of_chosen: Scale) -> list[dict[str, float | None]]:

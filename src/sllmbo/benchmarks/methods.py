@@ -7,6 +7,7 @@ variants of an advised one, each after a colon: "tpe+default", "llm-tpe:coin:no-
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 
 from sllmbo._optional import require
 from sllmbo.advisors import Advisor
+from sllmbo.advisors.paper import PaperAdvisor
 from sllmbo.benchmarks.problem import Problem
 from sllmbo.benchmarks.rivals import HyperoptSampler, SmacSampler
 from sllmbo.errors import ConfigError
@@ -40,6 +42,7 @@ ADVISED: Mapping[str, str] = {
     "llm": "the advisor alone",
     "llm-summary": "the paper's: the advisor alone, a chat model that condenses its trials every ten",
     "llm-chat": "the paper's: the advisor alone, a chat model that keeps the whole conversation",
+    "paper-reference": "a model of the paper's own code, a coin per parameter; asks paper:FILE:MODEL alone",
 }
 VARIANTS: Mapping[str, str] = {
     "coin": "a fair coin decides who serves a trial, as in the paper",
@@ -106,6 +109,10 @@ class Method:
         """Return the sampler of a study on *problem*."""
         if self.base in _PLAIN:
             return _PLAIN[self.base](seed, problem)
+        if self.base == "paper-reference":
+            assert isinstance(advisor, PaperAdvisor)
+            made: BaseSampler = _reference()([*advisor.proposals.values()], seed=seed)
+            return made
         space = problem.space if self.with_default else without_defaults(problem.space)
         if not self.advised:
             return AdvisedSampler(None, task=problem.task, space=space, init="default", seed=seed, failure_aware=False)
@@ -150,6 +157,11 @@ def read_method(name: str) -> Method:
         raise ConfigError(
             f"The method {name!r} starts from the default anyway; write {base!r}, or '{base}:no-default'."
         )
+    if base == "paper-reference":
+        if variants:
+            raise ConfigError(f"The method {name!r} has no variants; write {base!r}.")
+        _reference()
+        return Method(name, base, with_default=False)
     alone = base != "llm-tpe"
     method = Method(name, base, with_default=True, mixing=Bernoulli(1.0) if alone else Adaptive(), judging=not alone)
     for variant in variants:
@@ -174,6 +186,13 @@ def _varied(method: Method, variant: str) -> Method:
     if variant not in switches:
         raise ConfigError(f"The method {method.name!r} has the variant {variant!r}, not one of {', '.join(VARIANTS)}.")
     return replace(method, **switches[variant])
+
+
+def _reference() -> Any:
+    try:
+        return importlib.import_module("sllmbo.benchmarks.reference_sampler").ReferenceSampler
+    except ModuleNotFoundError:
+        raise ConfigError("The method 'paper-reference' is not in this version of sllmbo; leave it out.") from None
 
 
 def without_defaults(space: SearchSpace) -> SearchSpace:

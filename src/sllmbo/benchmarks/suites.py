@@ -42,7 +42,9 @@ def load_suite(name: str) -> Suite:
 
 def choose_problems(suite: Suite, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """
-    Return the problems of *suite* that are *wanted*, in its order; all if None. "hpobench" stands for "hpobench:...".
+    Return the problems of *suite* that are *wanted*, in its order; all if None.
+
+    "hpobench" stands for all of "hpobench:...", "gas_drift" for all of "gas_drift-...".
 
     Raises:
         ConfigError: If it has no such problem.
@@ -52,7 +54,8 @@ def choose_problems(suite: Suite, wanted: Sequence[str] | None) -> tuple[str, ..
         return there
     chosen: set[str] = set()
     for name in wanted:
-        found = [problem for problem in there if problem == name or problem.startswith(f"{name}:")]
+        alike = [problem for problem in there if problem.startswith((f"{name}:", f"{name}-"))]
+        found = [name] if name in there else alike
         if not found:
             raise ConfigError(f"The suite {suite.name!r} has no problem {name!r}; it has {', '.join(there)}.")
         chosen.update(found)
