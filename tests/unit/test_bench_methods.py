@@ -14,7 +14,7 @@ from sllmbo.advisors import AdviceRequest
 from sllmbo.benchmarks.advisors import read_advisor
 from sllmbo.benchmarks.cell import Cell, run_cell, study_seed
 from sllmbo.benchmarks.failures import Failures, fails
-from sllmbo.benchmarks.methods import CLASSICAL, read_method, without_defaults
+from sllmbo.benchmarks.methods import CLASSICAL, Method, read_method, without_defaults
 from sllmbo.errors import AdviceError, ConfigError
 from sllmbo.history import History
 from sllmbo.samplers import Alternating, Bernoulli
@@ -164,6 +164,15 @@ def test_methods_about_words_need_a_chat_model(method):
     """Memories and masked names mean nothing to rules and scripts."""
     with pytest.raises(ConfigError, match="chat model, but --advisor 'rules' is none"):
         read_advisor("rules").check(read_method(method))
+
+
+def test_the_model_of_the_papers_code_needs_the_papers_proposals():
+    """No other advisor has proposals to replay, and it has no variants."""
+    method = Method("paper-reference", "paper-reference", with_default=False)
+    with pytest.raises(ConfigError, match="--advisor 'rules' has none; name them as paper:FILE:MODEL"):
+        read_advisor("rules").check(method)
+    with pytest.raises(ConfigError, match="'paper-reference:coin' has no variants"):
+        read_method("paper-reference:coin")
 
 
 @pytest.mark.parametrize("quality", ["clone", "biased", "uninformed"])

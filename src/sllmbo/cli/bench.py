@@ -151,9 +151,8 @@ def _tell_plan(progress: Any, plan: Plan, folder: Path) -> None:
 
 
 def _tell_cell(progress: Any, cell: Cell, record: dict[str, Any], done: int, total: int) -> None:
+    from sllmbo.benchmarks.results import arm_of
+
     failed = sum(trial["failed"] for trial in record["trials"])
-    advisor = f" [{cell.advisor}]" if cell.advisor else ""
-    progress.line(
-        f"{done:>5}/{total}  {cell.problem}  {cell.method}{advisor}  seed {cell.seed}"
-        + (f"  {failed} of {cell.trials} trials failed" if failed else "")
-    )
+    lost = f"  {failed} of {cell.trials} trials failed" if failed else ""
+    progress.line(f"{done:>5}/{total}  {cell.problem}  {arm_of(cell.method, cell.advisor)}  seed {cell.seed}{lost}")
