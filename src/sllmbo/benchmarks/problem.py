@@ -34,6 +34,9 @@ class Problem:
     """The median true value over the space, if known."""
     noisy: bool = False
     """Whether the same configuration may have several values."""
+    in_study: Callable[[int], Evaluate] | None = None
+    """`in_study(seed)` is *evaluate* with draws that belong to the study of this seed, so that studies of other seeds
+    see other noise and all methods of one seed the same. None where *evaluate* serves all studies."""
 
     def regret(self, value: float) -> float | None:
         """Return (best - value) / (best - median): 0 at the best, 1 at the median; None where they are not known."""

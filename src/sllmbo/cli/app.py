@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from sllmbo import __version__
+from sllmbo.cli.bench import HELP as BENCH_HELP
+from sllmbo.cli.bench import bench
 from sllmbo.cli.doctor import HELP as DOCTOR_HELP
 from sllmbo.cli.doctor import doctor
 from sllmbo.cli.prompt import HELP as PROMPT_HELP
@@ -32,6 +34,7 @@ app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
 app.command(help=SPACE_HELP, short_help=SPACE_HELP.partition(":")[0])(space)
 app.command(help=PROMPT_HELP, short_help=PROMPT_HELP.partition(";")[0])(prompt)
 app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)
+app.command(help=BENCH_HELP, short_help=BENCH_HELP.partition(":")[0])(bench)
 app.command(help=REPLAY_HELP, short_help=REPLAY_HELP.partition("\n")[0])(replay)
 
 

@@ -1,0 +1,68 @@
+"""
+The page of a benchmark: what was run, on what, and what came out.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sllmbo.benchmarks import plots
+from sllmbo.benchmarks.folder import RUN, estimated
+from sllmbo.benchmarks.results import NOTHING_YET, Results
+from sllmbo.benchmarks.summary import TOLERANCE, Summary, summarise, to_markdown
+
+REPORT = "report.md"
+
+
+def write_report(
+    folder: Path, results: Results, *, baseline: str, tolerance: float = TOLERANCE, label: str = ""
+) -> Summary:
+    """
+    Write `summary.json`, `summary.md`, `report.md` and the pictures into *folder*, and return the summary.
+
+    Args:
+        folder: A folder of a benchmark.
+        results: What its `results.csv` says.
+        baseline: The arm that the others are compared with.
+        tolerance: Differences of regret up to this are ties.
+        label: What the run is, in words, such as "development" or "report"; it stands on the page.
+
+    Raises:
+        ConfigError: If there is no such arm.
+    """
+    summary = summarise(results, baseline=baseline, tolerance=tolerance)
+    summary.save(folder)
+    pictures = plots.draw(folder, results, baseline=baseline)
+    (folder / REPORT).write_text(_page(folder, summary, pictures, label), encoding="utf-8")
+    return summary
+
+
+def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str) -> str:
+    run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    guessed = estimated(folder)
+    facts = [
+        f"- Run as: {label or 'not said (--label)'}",
+        f"- Suite: {summary.suite}; problems: {', '.join(summary.problems)}",
+        f"- Methods: {', '.join(summary.arms)}; baseline: {summary.baseline}",
+        f"- Studies: {len(summary.problems)} problems x {len(summary.seeds)} seeds ({_in_words(summary.seeds)}) "
+        f"for each method, {summary.trials} trials each; all comparisons are paired by (problem, seed)",
+        f"- Versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}; "
+        f"code {run['code'][:12]}",
+        f"- Regret: (best - value) / (best - median) of true values; {NOTHING_YET:g} until a trial has succeeded",
+    ]
+    if guessed:
+        facts.append(f"- Best and median are not known, and those of all trials in this folder: {', '.join(guessed)}")
+    alt = {
+        plots.ANYTIME: "Mean regret against trials",
+        plots.PER_PROBLEM: "Regret against trials, problem by problem",
+        plots.RANKS: "Mean ranks",
+    }
+    shown = "\n\n".join(f"![{alt[name]}]({name})" for name in pictures)
+    return f"# Benchmark: {summary.suite}\n\n" + "\n".join(facts) + f"\n\n{shown}\n\n{to_markdown(summary)}"
+
+
+def _in_words(seeds: tuple[int, ...]) -> str:
+    if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))

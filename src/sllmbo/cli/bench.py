@@ -1,0 +1,158 @@
+"""
+`sllmbo bench`: methods on problems whose answers are known, paired over seeds, with intervals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sllmbo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sllmbo.benchmarks.cell import Cell
+    from sllmbo.benchmarks.runner import Plan
+
+HELP = (
+    "Compare methods on problems of known answers: each method on each problem with each seed.\n\n"
+    "The folder keeps every finished study; the same command goes on where it was interrupted, and more methods, "
+    "problems and seeds can be run into it later. It then holds results.csv (one line for each trial), summary.json, "
+    "summary.md, report.md and pictures.\n\n"
+    "Progress goes to standard error, the tables to standard output. Exit code: 0 if all was run, 1 for an unexpected "
+    "error, 2 for a mistake in what was asked for, 130 if interrupted."
+)
+
+
+def _show_list(wanted: bool) -> None:
+    if wanted:
+        from sllmbo.benchmarks.listing import listing
+
+        print(listing())
+        raise typer.Exit
+
+
+def bench(
+    suite: Annotated[str, typer.Option(metavar="NAME", help="The problems: see --list.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the studies and results.")],
+    methods: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Methods with commas between them: see --list.")
+    ] = "llm-tpe,tpe+default",
+    problems: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Some of the suite's problems, or what their names begin with."),
+    ] = None,
+    advisor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="Whom advised methods ask, rules if left out; may be repeated: see --list."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="A-B,...", help="Seeds, and ranges of them.")] = "0-19",
+    trials: Annotated[int, typer.Option(metavar="N", help="Trials of each study.")] = 50,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Studies that run at once, each in a process.")] = 1,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The method that the others are compared with; tpe+default, or else the first one."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="REGRET", help="Differences of regret up to this are ties.")
+    ] = 0.01,
+    label: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the run is, such as development or report; stands in report.md.")
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", envvar="SLLMBO_DATA", help="Where suites of real data find their files."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object instead.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="No colours and no status line.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what the libraries print.")] = False,
+    show_list: Annotated[  # noqa: ARG001  # its callback does all
+        bool,
+        typer.Option("--list", help="Show suites, methods and advisors, and exit.", callback=_show_list, is_eager=True),
+    ] = False,
+) -> int:
+    """Do what `HELP` says."""
+    from sllmbo.cli.progress import Progress
+    from sllmbo.cli.session import Interrupts, run_session, take_over
+
+    if data is not None:
+        os.environ["SLLMBO_DATA"] = str(data)
+    streams = take_over(keep_chatter=debug)
+    progress = Progress(streams.err, plain=plain)
+    interrupts = Interrupts(streams.err)
+
+    def work() -> None:
+        progress.status("starting")
+        from sllmbo.benchmarks.report import write_report
+        from sllmbo.benchmarks.results import read_results
+        from sllmbo.benchmarks.runner import make_plan, run_plan
+        from sllmbo.benchmarks.summary import find_arm, to_text
+
+        plan = make_plan(
+            suite,
+            methods=_listed(methods),
+            problems=None if problems is None else _listed(problems),
+            advisors=advisor or ["rules"],
+            seeds=read_seeds(seeds),
+            trials=trials,
+        )
+        first = "tpe+default" if "tpe+default" in plan.methods else plan.methods[0]
+        against = find_arm(baseline or first, plan.arms())
+        _tell_plan(progress, plan, out)
+        run_plan(plan, out, jobs=jobs, on_cell=lambda *done: _tell_cell(progress, *done))
+        if interrupts.happened:
+            raise KeyboardInterrupt
+        progress.status("summarising")
+        summary = write_report(out, read_results(out), baseline=against, tolerance=tolerance, label=label)
+        progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
+        print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
+
+    return run_session(work, progress, interrupts, debug=debug)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_seeds(text: str) -> list[int]:
+    """
+    Return the seeds that *text* names.
+
+    Raises:
+        ConfigError: If it is no list of numbers and ranges.
+
+    Example:
+        >>> read_seeds("0-2,7")
+        [0, 1, 2, 7]
+    """
+    seeds: list[int] = []
+    for part in _listed(text):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise ConfigError(f"--seeds {text!r} must be numbers and ranges such as '0-19' or '1,5,10-12'.")
+        seeds.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
+    return seeds
+
+
+def _tell_plan(progress: Any, plan: Plan, folder: Path) -> None:
+    n_cells = len(plan.cells())
+    progress.fact(
+        "Studies",
+        f"{n_cells} of {plan.trials} trials: problems {', '.join(plan.problems)}; methods {', '.join(plan.arms())}; "
+        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}",
+    )
+    progress.keep(f"The finished studies are kept in {folder}; the same command goes on.")
+
+
+def _tell_cell(progress: Any, cell: Cell, record: dict[str, Any], done: int, total: int) -> None:
+    from sllmbo.benchmarks.results import arm_of
+
+    failed = sum(trial["failed"] for trial in record["trials"])
+    lost = f"  {failed} of {cell.trials} trials failed" if failed else ""
+    progress.line(f"{done:>5}/{total}  {cell.problem}  {arm_of(cell.method, cell.advisor)}  seed {cell.seed}{lost}")
