@@ -115,8 +115,38 @@ def test_design_space() -> None:
     assert SearchSpace({"C": Float(0.1, 50, log=True, default=1.0), "degree": Int(2, 6, default=3)}) == design.space
     assert ("llm", "scripted-1", "design_space/3") == (design.source, design.origin, design.prompt_version)
     assert "magic" in design.rationale
-    assert 1 == design.usage.calls
+    assert 2 == design.usage.calls
     assert "C=1, degree=3, tol=0.001" in server.requests[0].text
+
+
+WRONG = {"name": "gama", "type": "float", "low": 0.1, "high": 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (WRONG, "the estimator has no such parameter; did you mean gamma?"),
+        ({**WRONG, "name": "gamma", "low": 2.0}, "low=2 must be below high=1"),
+        ({**WRONG, "name": "gamma", "high": 1e30}, "is no number of sane size"),
+    ],
+)
+@pytest.mark.parametrize("second", ["corrected", "the same", "prose"])
+def test_mistakes_in_a_design_go_back_once_and_then_are_dropped(wrong, words, second) -> None:
+    """A wrong name, an inverted and an absurd range are told; what is not corrected is left out, the rest is used."""
+    sound = {"name": "C", "type": "float", "low": 0.1, "high": 50}
+    gamma = {**WRONG, "name": "gamma"}
+    replies = {
+        "corrected": {"parameters": [sound, gamma]},
+        "the same": {"parameters": [sound, wrong]},
+        "prose": "Well.",
+    }
+    task = Task(estimator="sklearn.svm.SVC", estimator_params={"C": 1.0, "gamma": "scale"})
+    with ChatServer([{"parameters": [sound, wrong]}, replies[second]]) as server:
+        design = advisor_on(server).design_space(task)
+    assert 2 == len(server.requests) == design.usage.calls
+    assert words in server.requests[1].text
+    assert (["C", "gamma"] if second == "corrected" else ["C"]) == list(design.space)
+    assert ("Left out" in design.rationale) == (second != "corrected")
 
 
 @pytest.mark.parametrize("data", [None, DataFacts(kind="regression", n_rows=10, n_features=2)])

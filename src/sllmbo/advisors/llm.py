@@ -88,6 +88,8 @@ class LLMAdvisor:
         """
         Ask for a search space, with the documented space of the estimator as the reference where one is known.
 
+        Parameters that cannot be used go back once, with the reasons; what still cannot be used is left out.
+
         Raises:
             AdviceError: If no usable space could be had.
         """
@@ -95,16 +97,31 @@ class LLMAdvisor:
             raise AdviceError("A chat model that is told no names (mask_names=True) cannot design a search space.")
         told = prompts.visible(task, self._privacy)
         prompt = prompts.render_design(told, documented_space(told))
-        answer = self._ask(prompt, prompts.design_schema(), lambda reply: prompts.parse_design(reply, task, shown=told))
-        space, rationale = answer.value
+        imperfect: list[tuple[SearchSpace, str]] = []
+
+        def parse(reply: Any) -> tuple[SearchSpace, str]:
+            lenient = prompts.parse_design(reply, task, shown=told)
+            if not imperfect:
+                imperfect.append(lenient)
+                return prompts.parse_design(reply, task, shown=told, strict=True)
+            return lenient
+
+        try:
+            answer = self._ask(prompt, prompts.design_schema(), parse)
+            (space, rationale), origin, usage, raw = answer.value, answer.chat_model, answer.usage, answer.raw
+        except AdviceError as error:
+            if not imperfect:
+                raise
+            # What was sent back was not corrected: the sound part of it remains.
+            (space, rationale), origin, usage, raw = imperfect[0], self._gateway.llm, error.usage, error.raw
         return SpaceDesign(
             space=space,
             rationale=rationale,
             source="llm",
-            origin=answer.chat_model,
+            origin=origin,
             prompt_version=prompt.version,
-            usage=answer.usage,
-            raw=answer.raw,
+            usage=usage,
+            raw=raw,
         )
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:

@@ -124,7 +124,7 @@ def design_schema() -> dict[str, Any]:
     return _object({"rationale": {"type": "string"}, "parameters": listed})
 
 
-def parse_design(reply: Any, task: Task, *, shown: Task | None = None) -> tuple[SearchSpace, str]:
+def parse_design(reply: Any, task: Task, *, shown: Task | None = None, strict: bool = False) -> tuple[SearchSpace, str]:
     """
     Return the search space that *reply* describes, and its rationale with what was left out.
 
@@ -134,7 +134,7 @@ def parse_design(reply: Any, task: Task, *, shown: Task | None = None) -> tuple[
     the estimator's own, moved into the range, else the reply's, else the middle of the range.
 
     Raises:
-        ReplyError: If no parameter is usable.
+        ReplyError: If no parameter is usable, or, being *strict*, if any is not.
     """
     parameters: dict[str, Parameter] = {}
     left_out: list[str] = []
@@ -150,6 +150,8 @@ def parse_design(reply: Any, task: Task, *, shown: Task | None = None) -> tuple[
     if not parameters:
         told = "; ".join(left_out[:3]) or '"parameters" is empty'
         raise ReplyError(f"No parameter of the search space is usable ({told}); correct names and ranges.")
+    if strict and left_out:
+        raise ReplyError(f"Not all parameters are usable ({'; '.join(left_out[:5])}); correct names and ranges.")
     rationale = _text(reply.get("rationale")) if isinstance(reply, Mapping) else ""
     notes = f"Left out: {'; '.join(left_out[:5])}." if left_out else ""
     return SearchSpace(parameters), f"{rationale} {notes}".strip()
