@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOG = logging.getLogger("sllmbo.llm")
+_WIND_UP = 0.03  # seconds of a deadline that are kept back, to notice that it is over and to say so
 _FIRST_PAUSE = 0.5  # seconds before the first retry when the provider names none; doubled each time
 _BYTES_PER_TOKEN = 2  # few enough for tables of numbers, so that a budget holds
 """By which input is estimated before it is sent."""
@@ -140,7 +141,7 @@ class Exchange(Generic[T]):
         self._question = question
         self._patience = patience
         self._seconds = seconds
-        self._until = time.monotonic() + seconds
+        self._until = time.monotonic() + seconds - min(_WIND_UP, seconds / 10)
         self._spending = spending
         self._mode: Mode = chat_model.mode if patience.reply_mode == "auto" else patience.reply_mode  # type: ignore[assignment]
         self._max_tokens = patience.max_tokens if chat_model.takes_limit or is_limited() else None
