@@ -229,7 +229,7 @@ def tokens() -> None:
         ]
         memo = Memo(text="A learning rate near 0.05 with many trees is best; few leaves fail. " * 10, after=n - 5)
         prompt = prompts.render_suggestions(
-            task, LIGHTGBM, History("maximize", tuple(trials)), n=3, purpose="next", memory=memory_of(memory, memo)
+            task, LIGHTGBM, History("maximize", tuple(trials)), n=3, purpose="next", memory=memory_of(memory, memo, {})
         )
         return count(prompt.instructions) + count(prompt.text) + sum(count(said) for _, said in prompt.conversation)
 

@@ -5,6 +5,7 @@ What each source of trials has earned, and whether the advisor was worth its pri
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
@@ -149,7 +150,7 @@ def measure_worth(
         partners: Sources that are classical samplers; any other that is not in `NEITHER` is the advisor.
     """
     finished = [o for o in history if o.state != "running"]
-    steps = _steps(history)
+    steps = improvements(history)
     sources: dict[str, SourceWorth] = {}
     for name in dict.fromkeys(_source(o) for o in finished):
         own = [o.number for o in finished if _source(o) == name]
@@ -170,11 +171,24 @@ def measure_worth(
     )
 
 
+def percentiles(history: History) -> list[tuple[Observation, float]]:
+    """Return each finished trial with its percentile among the complete ones, in order; 1 is best, failed ones 0."""
+    values = sorted(float(o.value or 0.0) for o in history.complete())
+    found: list[tuple[Observation, float]] = []
+    for o in history:
+        if o.state == "complete" and o.value is not None:
+            rank = (bisect_left(values, o.value) + bisect_right(values, o.value)) / (2.0 * len(values))
+            found.append((o, 1.0 - rank if history.direction == "minimize" else rank))
+        elif o.state != "running":
+            found.append((o, 0.0))
+    return found
+
+
 def _source(observation: Observation) -> str:
     return observation.source or "user"
 
 
-def _steps(history: History) -> dict[int, float]:
+def improvements(history: History) -> dict[int, float]:
     """Return by trial number by how much it bettered the incumbent; the default's value is where it starts."""
     complete = history.complete()
     start = next((o for o in complete if o.source == "default"), complete[0] if complete else None)

@@ -144,3 +144,27 @@ def test_speakers_take_turns() -> None:
 
     assert all(one != two for one, two in pairwise(roles))
     assert "user" == roles[0] == roles[-1]
+
+
+def test_a_digest_has_the_importance_of_parameters() -> None:
+    """From twenty complete trials on the digest says how much each parameter matters, in any order of the space."""
+    reply, _ = _replies()
+    _, requests = _run(reply, n_trials=24, memory="digest")
+    assert "PARAMETERS by importance" not in requests[0].text
+    assert "PARAMETERS by importance (good: best 6 trials" in requests[-1].text
+
+
+def test_without_memory_no_trial_is_told() -> None:
+    """What is asked says how many trials there were, holds none of them, and opens no bounds to edits."""
+    reply, _ = _replies()
+    study, requests = _run(reply, n_trials=24, memory="none", sampler=_editing)
+    assert "sllmbo:edits" not in {key for trial in study.trials for key in trial.user_attrs}
+    for request in requests:
+        assert "SPACE EDITS" not in request.text
+        assert "\nTRIALS" not in request.text
+        assert "\nPARAMETERS" not in request.text
+    assert "trials were run; what they were and what came of them is not told." in requests[-1].text
+
+
+def _editing(advisor, **about):
+    return sllmbo.samplers.AdvisedSampler(advisor, mixing=sllmbo.samplers.Bernoulli(1.0), edits="all", **about)

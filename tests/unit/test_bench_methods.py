@@ -123,6 +123,7 @@ def test_variants_are_read_from_the_name():
     assert Bernoulli(0.5) == read_method("llm-tpe:coin").mixing
     assert Alternating() == read_method("llm-tpe:alternating").mixing
     assert (Bernoulli(1.0), "summary") == (read_method("llm-summary").mixing, read_method("llm-summary").memory)
+    assert ("none", "table") == (read_method("llm-tpe:no-digest").memory, read_method("llm:no-state").memory)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,8 @@ def test_variants_are_read_from_the_name():
         ("llm-tpe+default", r"starts from the default anyway; write 'llm-tpe'"),
         ("llm-tpe:cion", r"has the variant 'cion', not one of coin,"),
         ("llm-tpe:share-1.5", r"p must lie between 0 and 1"),
+        ("llm-chat:no-state", r"'llm-chat:no-state' has the variant 'no-state', but tells no digest to begin with"),
+        ("llm-tpe:no-state:no-digest", r"has the variant 'no-digest', but tells no digest to begin with"),
     ],
 )
 def test_wrong_methods_are_told_what_is_right(name, sentence):
@@ -159,7 +162,7 @@ def test_wrong_advisors_are_told_what_is_right(text, sentence):
         read_advisor(text)
 
 
-@pytest.mark.parametrize("method", ["llm-summary", "llm-chat", "llm-tpe:masked"])
+@pytest.mark.parametrize("method", ["llm-summary", "llm-chat", "llm-tpe:masked", "llm-tpe:no-digest", "llm:no-state"])
 def test_methods_about_words_need_a_chat_model(method):
     """Memories and masked names mean nothing to rules and scripts."""
     with pytest.raises(ConfigError, match="chat model, but --advisor 'rules' is none"):

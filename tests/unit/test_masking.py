@@ -186,13 +186,19 @@ def test_schemas_hold_plain_keys_only() -> None:
 def test_an_advisor_that_masks() -> None:
     """The chat model sees masked names only, and its advice comes back under the true ones."""
     reply = {"candidates": [{"intent": "explore", "rationale": "x1=c1 suits", "params": {"x1": "c1", "x2": 5}}]}
-    request = AdviceRequest(task=Task(estimator="svc", metric="f1"), space=SPACE, history=History("maximize"))
+    request = AdviceRequest(
+        task=Task(estimator="svc", metric="f1"),
+        space=SPACE,
+        history=History("maximize", (Observation(0, {"kernel": "rbf", "C": 1.0}, state="complete", value=0.5),)),
+        importance={"kernel": 0.8, "C": 0.2},
+    )
     with ChatServer([reply]) as server:
         advisor = LLMAdvisor("openai:any", base_url=server.base_url, mask_names=True)
         (advice,) = advisor.suggest(request)
         sent = json.dumps(server.requests[0].body)
     assert {"kernel": "rbf", "C": 5} == advice.params
     assert "explore: kernel=rbf suits" == advice.rationale
+    assert "x1 80%: c1 1:0" in sent
     assert not [word for word in ("kernel", "rbf", "svc", "f1", "strength", "degree") if word in sent]
 
 

@@ -18,8 +18,10 @@ from sllmbo.history import History, Observation
 from sllmbo.prompts import (
     ChatMemory,
     DigestMemory,
+    NoMemory,
     Prompt,
     SummaryMemory,
+    TableMemory,
     parse_design,
     render_condense,
     render_design,
@@ -114,7 +116,7 @@ def rendered(task: Task, space: SearchSpace, history: History, privacy: Any) -> 
         render_condense(told.task, told.space, told.history, SummaryMemory()),
         *(
             render_suggestions(told.task, told.space, told.history, n=3, purpose=purpose, memory=memory)
-            for memory in (DigestMemory(), SummaryMemory("what I noted", 2), ChatMemory())
+            for memory in (DigestMemory(), TableMemory(), NoMemory(), SummaryMemory("what I noted", 2), ChatMemory())
             for purpose in purposes
         ),
     ]

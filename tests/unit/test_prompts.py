@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 from sllmbo.errors import ReplyError
 from sllmbo.history import History, Observation
 from sllmbo.prompts import (
+    DigestMemory,
+    NoMemory,
     Prompt,
+    TableMemory,
     design_schema,
     parse_design,
     parse_suggestions,
@@ -214,7 +217,7 @@ def test_table() -> None:
         "-,#4,-,running,-,rbf,30,-",
     ] == table(prompt)
     assert "Spread over folds: about 0.021." in prompt.text
-    assert "Best: #1 (by you) 0.71, the first row below." in prompt.text
+    assert "Improvements of trials (mean percentile, 100 best): you 1 of 1 (75), tpe 0 of 1 (0)," in prompt.text
     assert "left out" not in prompt.text
 
 
@@ -238,10 +241,7 @@ def test_table_of_a_long_study() -> None:
     assert sorted(ranks) == ranks
     assert {1, 2, 3, 4, 5, 26, 51, 52, 76, 101} <= set(ranks)
     assert rows[-2].startswith("-,#101,you,failed,")
-    assert (
-        f"{102 - len(ranks) - 1} of 102 trials are left out; shown are the best, the latest and some between. "
-        "Complete by: you 1 (best 0.5), tpe 99 (best -1), default 1 (best -50.5)."
-    ) == rows[-1]
+    assert f"{102 - len(ranks) - 1} of 102 trials are left out." == rows[-1]
 
 
 def test_table_has_a_few_rows_in_any_case() -> None:
@@ -314,28 +314,81 @@ def regions_of(space: SearchSpace, trials: list[Observation]) -> dict[str, str]:
 
 
 def test_categories() -> None:
-    """Each choice is told with its best value and number of trials, the best first; untried ones are named."""
-    values = [("rbf", 0.5), ("poly", 0.7), ("rbf", 0.6), ("poly", 0.1)]
+    """Each choice is told with its odds, those with most good trials first; untried ones are named."""
+    values = [("rbf", 0.5), ("poly", 0.7), ("rbf", 0.6), ("poly", 0.65), ("rbf", 0.55)]
     trials = [observation(i, {"kernel": kernel, "C": 1.0}, value=value) for i, (kernel, value) in enumerate(values)]
-    assert {"kernel": "poly 0.7 of 2, rbf 0.6 of 2; untried null"} == regions_of(SMALL, trials)
+    assert {"kernel": "poly 2:0, rbf 0:3; untried null"} == regions_of(SMALL, trials)
+    assert "(good: best 2 trials, rest: the others; " in suggestions(SMALL, History("maximize", tuple(trials))).text
 
 
 def test_choices_that_compare_equal_are_kept_apart() -> None:
     """True and 1 are two choices."""
     space = SearchSpace({"a": Categorical([True, 1, False])})
     trials = [observation(0, {"a": True}, value=0.9), observation(1, {"a": 1}, value=0.8)]
-    assert {"a": "true 0.9 of 1, 1 0.8 of 1; untried false"} == regions_of(space, trials)
+    assert {"a": "true 1:0, 1 0:1; untried false"} == regions_of(space, trials)
 
 
 def test_regions() -> None:
-    """Per parameter: quartiles of the better quarter, the edge that they crowd, what is untried, and the trend."""
+    """Per number: the middle half of the best quarter and of the rest, the edge that is crowded, what is untried."""
     trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
     told = regions_of(SMALL, trials)
-    assert "0.0107, 0.0115, 0.0124; 3 of 4 at the low edge; untried above 0.0418; trend -1.00" == told["C"]
+    # On the log scale the quartiles of 0, 1, 2, 3 are 0.75 and 2.25, those of 4, ..., 15 are 6.75 and 12.25.
+    assert "good 0.011..0.012; rest 0.019..0.032; 3 good at the low edge; untried above 0.042" == told["C"]
     assert "never tried" == told["degree"]
-    assert "trend" not in regions_of(SMALL, trials[:14])["C"]
-    assert "0.0105, 0.011, 0.0115" in regions_of(SMALL, trials[:10])["C"]
+    assert "good 0.01..0.012; " in regions_of(SMALL, trials[:10])["C"]
     assert ["kernel"] == list(regions_of(SMALL, trials[:9]))
+
+
+def test_the_most_important_parameters_come_first() -> None:
+    """Parameters are told in the order of their importance, and the last where there is no room for all."""
+    history = random_history(100)
+    matters = {"subsample": 0.5, "boosting_type": 0.3, "reg_alpha": 0.2}
+    state = DigestMemory(matters).state(SPACE, history, n_trials=None, limit=400)
+    head, *told = state.partition("\nPARAMETERS")[2].splitlines()
+    assert head.startswith(" by importance (good: best ")
+    names = [line.partition(":")[0] for line in told]
+    assert ["subsample 50%", "boosting_type 30%", "reg_alpha 20%"] == names[:3]
+    assert len(names) < len(SPACE)
+    assert "importance" not in DigestMemory().state(SPACE, history, n_trials=None, limit=400)
+
+
+def test_what_each_side_has_earned() -> None:
+    """The sides are told with their improvements, trials and mean percentile; what was known beforehand is no side."""
+    values = [("default", 0.5), ("llm", 0.6), ("tpe", 0.4), ("llm", 0.3), ("tpe", 0.7), ("tuned-default", 0.8)]
+    trials = [observation(i, {"C": 1.0 + i}, source=source, value=value) for i, (source, value) in enumerate(values)]
+    trials += [observation(6, {"C": 9.0}, source="tpe", state="failed", value=None)]
+    trials += [observation(7, {"C": 9.5}, source="tpe", state="running", value=None)]
+    # Of six: 0.6 is at 7/12 and 0.3 at 1/12; 0.4 at 3/12, 0.7 at 9/12, and what failed at 0.
+    line = section(suggestions(SMALL, History("maximize", tuple(trials))), "Improvements")
+    assert "Improvements of trials (mean percentile, 100 best): you 1 of 2 (33), tpe 1 of 3 (33)." == line
+    assert "Improvements" not in suggestions(SMALL, History("maximize", tuple(trials[:1]))).text
+
+
+@pytest.mark.parametrize("n", [0, 10, 100])
+def test_size_is_bounded_with_all_that_is_known(n: int) -> None:
+    """Importance and earnings keep within the bound as well."""
+    trials = tuple(dataclasses.replace(o, source=("llm", "tpe", "random")[o.number % 3]) for o in random_history(n))
+    matters = dict.fromkeys(SPACE, 1 / 9)
+    prompt = suggestions(history=History("maximize", trials), memory=DigestMemory(matters))
+    schema = json.dumps(suggestions_schema(SPACE, 4), separators=(",", ":"))
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
+
+
+def test_trials_alone() -> None:
+    """The table can be told without what it comes to, and the trials not at all."""
+    trials = tuple(dataclasses.replace(o, source=("llm", "tpe")[o.number % 2]) for o in random_history(30))
+    bare = suggestions(history=History("maximize", trials), memory=TableMemory()).text
+    assert "FAILURES" in bare
+    assert "rank,trial,by," in bare
+    assert "Improvements" not in bare
+    assert "PARAMETERS" not in bare
+    nothing = suggestions(history=History("maximize", trials), memory=NoMemory())
+    assert "30 of 400 trials were run; what they were and what came of them is not told." in nothing.text
+    assert "#" not in nothing.text
+    assert (
+        nothing.text.replace("30 of 400", "29 of 400")
+        == suggestions(history=History("maximize", trials[:29]), memory=NoMemory()).text
+    )
 
 
 def test_untried_ranges() -> None:
@@ -344,14 +397,7 @@ def test_untried_ranges() -> None:
     trials = [
         observation(i, {"lr": 1e-3 * 1.01**i if i % 2 else 1e-1 * 1.01**i}, value=float(i % 3)) for i in range(12)
     ]
-    assert "untried below 0.00101, 0.00112 to 0.1, above 0.11" in regions_of(space, trials)["lr"]
-
-
-def test_trend_that_chance_makes_is_not_told() -> None:
-    """Order without relation to success has no trend."""
-    rng = np.random.default_rng(0)
-    trials = [observation(i, {"C": float(i + 1)}, value=float(value)) for i, value in enumerate(rng.permutation(40))]
-    assert "trend" not in regions_of(SMALL, trials)["C"]
+    assert "untried below 0.001, 0.0011..0.1, above 0.11" in regions_of(space, trials)["lr"]
 
 
 def test_parameter_outside_its_present_range() -> None:
@@ -707,7 +753,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/4", "b0c2b7159473"),
+        ("suggest", "suggest/5", "dbe54e18864b"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )

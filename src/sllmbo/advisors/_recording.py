@@ -47,7 +47,7 @@ def space_question(task: Task) -> dict[str, Any]:
 
 
 def advice_question(request: AdviceRequest) -> dict[str, Any]:
-    """Return the question what to try, as JSON."""
+    """Return the question what to try, as JSON; without the importance of parameters, which follows from the rest."""
     memo = {} if request.memo is None else {"memo": asdict(request.memo)}
     return {
         "purpose": request.purpose,

@@ -71,6 +71,9 @@ class AdviceRequest:
     leeways: Mapping[str, Leeway] = field(default_factory=dict)
     """The parameters whose bounds may be edited now, and how far."""
 
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """How much each parameter matters: its share in [0, 1]; empty before enough is known. Follows from the trials."""
+
     memo: Memo | None = None
     """What the advisor last wrote down for itself."""
 

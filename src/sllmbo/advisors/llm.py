@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ class LLMAdvisor:
         price: US dollars per million input and output tokens, for chat models that the price table does not know.
         memory: What of the trials is told: "digest" (a compact digest of all of them), or one of the paper's two (arXiv
             2410.20302): "summary" (the chat model condenses them now and then) and "chat" (the whole conversation).
+            To measure what the digest is worth: "table" (the trials, without what they come to) and "none".
         condense_every: Trials after which a summary is made anew; the paper has 10.
         privacy: What is sent at most: "none", "schema", "statistics" or "description"; `sllmbo.prompts.privacy` has the
             table.
@@ -165,8 +166,16 @@ class LLMAdvisor:
         told = prompts.shown(
             request.task, request.space, request.history, privacy=self._privacy, mask_names=self._mask_names
         )
-        leeways = {told.masking.names[name]: leeway for name, leeway in request.leeways.items()}
-        asked = replace(request, task=told.task, space=told.space, history=told.history, leeways=leeways)
+        names = told.masking.names
+        asked = replace(
+            request,
+            task=told.task,
+            space=told.space,
+            history=told.history,
+            # What speaks for an edit are the trials.
+            leeways={} if self._memory == "none" else {names[name]: given for name, given in request.leeways.items()},
+            importance={names[name]: share for name, share in request.importance.items()},
+        )
         return asked, told.masking
 
     def _suggested(
@@ -179,7 +188,7 @@ class LLMAdvisor:
             n=request.n,
             purpose=request.purpose,
             leeways=request.leeways,
-            memory=memory_of(self._memory, memo),
+            memory=memory_of(self._memory, memo, request.importance),
         )
         schema = prompts.suggestions_schema(request.space, request.n, leeways=request.leeways)
 
@@ -243,13 +252,15 @@ class _Asked:
         self.raw = "\n".join(filter(None, (self.raw, raw)))
 
 
-def memory_of(name: prompts.MemoryName, memo: Memo | None) -> prompts.Memory:
-    """Return the memory of this name, with the notes in force."""
+def memory_of(name: prompts.MemoryName, memo: Memo | None, importance: Mapping[str, float]) -> prompts.Memory:
+    """Return the memory of this name, with the notes in force and how much each parameter matters."""
     if name == "chat":
         return prompts.ChatMemory()
     if name == "summary":
         return prompts.SummaryMemory(memo.text, memo.after) if memo is not None else prompts.SummaryMemory()
-    return prompts.DigestMemory()
+    if name == "table":
+        return prompts.TableMemory()
+    return prompts.NoMemory() if name == "none" else prompts.DigestMemory(importance)
 
 
 def documented_space(task: Task) -> SearchSpace | None:

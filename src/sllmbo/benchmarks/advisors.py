@@ -73,7 +73,7 @@ class AdvisorSpec:
             return
         if method.memory != "digest":
             raise ConfigError(
-                f"The method {method.base!r} needs a chat model, but --advisor {self.text!r} is none; "
+                f"The method {method.name!r} needs a chat model, but --advisor {self.text!r} is none; "
                 "name one as PROVIDER:NAME."
             )
         if method.masked:

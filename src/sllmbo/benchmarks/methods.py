@@ -54,6 +54,8 @@ VARIANTS: Mapping[str, str] = {
     "no-judging": "TPE does not judge the advisor's candidates",
     "failures-hidden": "failed trials are not told to the advisor, and TPE does not stay away from where they are",
     "masked": "a chat model is told x1, c1 and so on instead of names",
+    "no-digest": "a chat model is told nothing of the trials",
+    "no-state": "a chat model is told the trials, without what they come to",
 }
 """What an advised method can be varied in."""
 
@@ -73,6 +75,7 @@ _PLAIN: Mapping[str, Callable[[int, Problem], BaseSampler]] = {
     "smac": lambda seed, problem: SmacSampler(problem.space, seed=seed, n_trials=problem.task.n_trials or 100),
 }
 _MIXING: Mapping[str, MixingPolicy] = {"coin": Bernoulli(0.5), "alternating": Alternating()}
+_MEMORY: Mapping[str, MemoryName] = {"llm-summary": "summary", "llm-chat": "chat"}
 _INIT: Mapping[str, Init] = {"init-random": "random", "init-default": "default"}
 
 
@@ -89,17 +92,13 @@ class Method:
     judging: bool = True
     failures_hidden: bool = False
     masked: bool = False
+    memory: MemoryName = "digest"
+    """What of the trials a chat model is told."""
 
     @property
     def advised(self) -> bool:
         """Whether it asks an advisor."""
         return self.base in ADVISED
-
-    @property
-    def memory(self) -> MemoryName:
-        """What of the trials a chat model is told."""
-        names: dict[str, MemoryName] = {"llm-summary": "summary", "llm-chat": "chat"}
-        return names.get(self.base, "digest")
 
     def first_params(self, problem: Problem) -> dict[str, Any] | None:
         """Return the configuration that is enqueued as first trial, if the sampler does not see to it itself."""
@@ -163,7 +162,14 @@ def read_method(name: str) -> Method:
         _reference()
         return Method(name, base, with_default=False)
     alone = base != "llm-tpe"
-    method = Method(name, base, with_default=True, mixing=Bernoulli(1.0) if alone else Adaptive(), judging=not alone)
+    method = Method(
+        name,
+        base,
+        with_default=True,
+        mixing=Bernoulli(1.0) if alone else Adaptive(),
+        judging=not alone,
+        memory=_MEMORY.get(base, "digest"),
+    )
     for variant in variants:
         method = _varied(method, variant)
     return method
@@ -182,9 +188,13 @@ def _varied(method: Method, variant: str) -> Method:
         "no-judging": {"judging": False},
         "failures-hidden": {"failures_hidden": True},
         "masked": {"masked": True},
+        "no-digest": {"memory": "none"},
+        "no-state": {"memory": "table"},
     }
     if variant not in switches:
         raise ConfigError(f"The method {method.name!r} has the variant {variant!r}, not one of {', '.join(VARIANTS)}.")
+    if "memory" in switches[variant] and method.memory != "digest":
+        raise ConfigError(f"The method {method.name!r} has the variant {variant!r}, but tells no digest to begin with.")
     return replace(method, **switches[variant])
 
 

@@ -208,6 +208,7 @@ def _render(
     from sllmbo.history import History
     from sllmbo.samplers import AdvisedSampler, study_history
     from sllmbo.samplers._edits import Edits, box_of, open_leeways
+    from sllmbo.samplers._importance import importance
     from sllmbo.samplers._reader import memo_of
     from sllmbo.space import Leeway
     from sllmbo.tuner.tuner import SPACE
@@ -226,11 +227,13 @@ def _render(
         edits: Edits = "none" if fixed_space else "narrow" if is_given else "all"
         box = box_of(space, trials, history, before=len(trials), edits=edits)
         left = None if task.n_trials is None else task.n_trials - len(history)
-        if purpose == "next":
+        if purpose == "next" and memory != "none":
             leeways = open_leeways(box, trials, history, before=len(trials), edits=edits, remaining=left)
         space = box.present
     told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
-    open_ = {told_all.masking.names[name]: leeway for name, leeway in leeways.items()}
+    names = told_all.masking.names
+    open_ = {names[name]: leeway for name, leeway in leeways.items()}
+    matters = {names[name]: share for name, share in importance(space, history).items()}
     sampler = inspect.signature(AdvisedSampler).parameters
     n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default
     rendered = prompts.render_suggestions(
@@ -240,7 +243,7 @@ def _render(
         n=n,
         purpose=purpose,
         leeways=open_,
-        memory=memory_of(memory, memo),
+        memory=memory_of(memory, memo, matters),
     )
     return rendered, prompts.suggestions_schema(told_all.space, n, leeways=open_)
 

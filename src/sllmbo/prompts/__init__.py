@@ -3,7 +3,17 @@ The words: a task and its history become a question, and the reply becomes value
 """
 
 from sllmbo.prompts.masking import Masking
-from sllmbo.prompts.memory import ChatMemory, DigestMemory, Memory, MemoryName, Message, SummaryMemory, check_memory
+from sllmbo.prompts.memory import (
+    ChatMemory,
+    DigestMemory,
+    Memory,
+    MemoryName,
+    Message,
+    NoMemory,
+    SummaryMemory,
+    TableMemory,
+    check_memory,
+)
 from sllmbo.prompts.privacy import Privacy, check_privacy, visible
 from sllmbo.prompts.render import Prompt, render_condense, render_design, render_suggestions
 from sllmbo.prompts.replies import (
@@ -25,11 +35,13 @@ __all__ = [
     "Memory",
     "MemoryName",
     "Message",
+    "NoMemory",
     "Privacy",
     "Prompt",
     "Shown",
     "Suggestion",
     "SummaryMemory",
+    "TableMemory",
     "check_memory",
     "check_privacy",
     "condense_schema",

@@ -1,14 +1,16 @@
 """
 The digest: what a study has found so far, in few words. Its size does not grow with the study.
 
-Language models lose track of long histories, so the counting is done here: who leads, what failed, per parameter where
-the good trials lie and what was never visited, and the trials themselves as one table.
+Language models lose track of long histories, so the counting is done here: who leads, who has earned what, what
+failed, the trials themselves as one table, and the study as its classical optimiser sees it, parameter by parameter.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sllmbo.history import History, Observation
 from sllmbo.prompts import words
@@ -16,14 +18,25 @@ from sllmbo.prompts.regions import regions, span
 from sllmbo.prompts.standing import Standing, standing
 from sllmbo.prompts.table import author, trial_table
 from sllmbo.space import Categorical, SearchSpace
+from sllmbo.worth import NEITHER, improvements, percentiles
 
 _ENOUGH_TO_STAGNATE = 8
 _N_KINDS = 3
+_N_SOURCES = 4
 _N_NUMBERS = 4
+_N_COLLAPSED = 2
 _MAX_REASON = 80
 
 
-def digest(space: SearchSpace, history: History, *, n_trials: int | None = None, limit: int = 750) -> str:
+def digest(
+    space: SearchSpace,
+    history: History,
+    *,
+    n_trials: int | None,
+    limit: int,
+    importance: Mapping[str, float] = MappingProxyType({}),
+    only_trials: bool = False,
+) -> str:
     """
     Return the state of a study in words.
 
@@ -33,13 +46,17 @@ def digest(space: SearchSpace, history: History, *, n_trials: int | None = None,
         n_trials: How many trials the study has in all, if known.
         limit: Tokens to keep within: the table of trials has as many rows as that leaves it, and where it leaves the
             fewest, the last parameters go untold.
+        importance: How much each parameter matters, if that is known.
+        only_trials: Whether to leave out what the trials come to: who has earned what, and the parameters.
     """
     if not history:
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
     state, failures = _state(study, n_trials), _unsuccessful(study)
+    if not only_trials and (earned := _earned(history)):
+        state += f"\n{earned}"
     room = limit - sum(words.tokens(part) + 1 for part in (state, failures))
-    told = regions(study, room - words.tokens(trial_table(study, 0)))
+    told = "" if only_trials else regions(study, importance, room - words.tokens(trial_table(study, 0)))
     table = trial_table(study, room - words.tokens(told) - 1)
     return "\n\n".join(part for part in (state, table, failures, told) if part)
 
@@ -56,19 +73,25 @@ def _state(study: Standing, n_trials: int | None) -> str:
     left = f"; {remaining(history, n_trials)} of {n_trials} trials remain" if n_trials else ""
     stale = history.since_improvement() if len(study.ranked) >= _ENOUGH_TO_STAGNATE else 0
     since = f"; no improvement in the last {stale}" if stale else ""
-    lines = ["STATE", f"Trials so far: {counted}{left}{since}."]
-    if study.ranked:
-        best = study.ranked[0]
-        by = f" (by {author(best)})" if best.source else ""
-        lines.append(f"Best: #{best.number}{by} {study.value(best.value or 0.0)}, the first row below.")
-    return "\n".join(lines)
+    return f"STATE\nTrials so far: {counted}{left}{since}."
+
+
+def _earned(history: History) -> str:
+    """Return what each side has earned; what was known or asked for beforehand is neither."""
+    steps, places = improvements(history), percentiles(history)
+    told = []
+    for source in dict.fromkeys(o.source for o, _ in places if o.source not in NEITHER):
+        own = {o.number: place for o, place in places if o.source == source}
+        mean = 100 * statistics.fmean(own.values())
+        told.append(f"{author(source)} {len(own.keys() & steps.keys())} of {len(own)} ({mean:.0f})")
+    return f"Improvements of trials (mean percentile, 100 best): {words.some(told, _N_SOURCES)}." if told else ""
 
 
 def _unsuccessful(study: Standing) -> str:
     failed = study.history.failures()
     lines = [_kinds(failed), *_where_all_fail(study, failed)] if failed else []
     if study.collapsed:
-        named = words.some((f"#{o.number} {study.value(o.value or 0.0)}" for o in study.collapsed), _N_NUMBERS)
+        named = words.some((f"#{o.number} {study.value(o.value or 0.0)}" for o in study.collapsed), _N_COLLAPSED)
         lines.append(f"Collapsed (complete, but far worse than the others): {named}.")
     return "\n".join(["FAILURES", *lines]) if lines else ""
 

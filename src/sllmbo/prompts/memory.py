@@ -1,15 +1,17 @@
 """
 Memory: what of a history is told to a chat model.
 
-`DigestMemory` tells one compact digest, computed anew each time. The paper's two are here for comparison (arXiv
-2410.20302): `SummaryMemory`, in which the chat model condenses what was, and `ChatMemory`, in which the whole
-conversation is sent. A memory is a function of its arguments and holds nothing but a summary: the study remembers.
+`DigestMemory` tells one compact digest, computed anew each time. The others are here for comparison. The paper's two
+(arXiv 2410.20302): `SummaryMemory`, in which the chat model condenses what was, and `ChatMemory`, in which the whole
+conversation is sent. Two that show what a history is worth: `TableMemory`, the trials alone, and `NoMemory`. A memory
+holds nothing but a summary, or what was computed of the trials: the study remembers.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from sllmbo.errors import ConfigError
@@ -20,7 +22,7 @@ from sllmbo.prompts.standing import standing
 from sllmbo.prompts.table import trial_table
 from sllmbo.space import SearchSpace
 
-MemoryName: TypeAlias = Literal["digest", "summary", "chat"]
+MemoryName: TypeAlias = Literal["digest", "summary", "chat", "table", "none"]
 Message: TypeAlias = tuple[Literal["user", "assistant"], str]
 
 MAX_SUMMARY = 1_500
@@ -54,13 +56,43 @@ class Memory(Protocol):
 class DigestMemory:
     """One compact digest of the whole history; nothing of what was said before."""
 
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """How much each parameter matters, if that is known."""
+
     def conversation(self, space: SearchSpace, history: History) -> tuple[Message, ...]:  # noqa: ARG002
         """Return nothing."""
         return ()
 
     def state(self, space: SearchSpace, history: History, *, n_trials: int | None, limit: int) -> str:
         """Return the digest."""
-        return digest(space, history, n_trials=n_trials, limit=limit)
+        return digest(space, history, n_trials=n_trials, limit=limit, importance=self.importance)
+
+
+@dataclass(frozen=True, slots=True)
+class TableMemory:
+    """The trials and their failures as in the digest, without what they come to."""
+
+    def conversation(self, space: SearchSpace, history: History) -> tuple[Message, ...]:  # noqa: ARG002
+        """Return nothing."""
+        return ()
+
+    def state(self, space: SearchSpace, history: History, *, n_trials: int | None, limit: int) -> str:
+        """Return the digest without who has earned what, and without the parameters."""
+        return digest(space, history, n_trials=n_trials, limit=limit, only_trials=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NoMemory:
+    """How many trials there are, and nothing of them."""
+
+    def conversation(self, space: SearchSpace, history: History) -> tuple[Message, ...]:  # noqa: ARG002
+        """Return nothing."""
+        return ()
+
+    def state(self, space: SearchSpace, history: History, *, n_trials: int | None, limit: int) -> str:  # noqa: ARG002
+        """Return how many trials there are."""
+        left = f" of {n_trials}" if n_trials else ""
+        return f"STATE\n{len(history)}{left} trials were run; what they were and what came of them is not told."
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
 
     level           what is sent, beyond the level before
     none            the search space (names, ranges, choices, defaults, conditions); of the trials number, state,
-                    parameters, value, who proposed each, and the class of an error; the names of estimator and metric,
-                    the direction, how many trials there are
+                    parameters, value, who proposed each, and what follows from these, such as which parameters matter;
+                    the class of an error; the names of estimator and metric, the direction, how many trials there are
     schema          the kind of the target, whether the rows are ordered, the estimator's parameters with their defaults
     statistics      `DataFacts`; of each trial the spread over folds and the value on the rows it was fitted on
     description     what was written in words: the description of the task, notes on parameters, messages of errors, the

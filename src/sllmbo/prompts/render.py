@@ -23,7 +23,7 @@ from sllmbo.task import DataFacts, Task
 DIGEST = DigestMemory()
 NO_EDITS: Mapping[str, Leeway] = MappingProxyType({})
 
-_MAX_TOKENS = 1_440  # of a question with its schema as `words.tokens` counts: within 1,500 by a real vocabulary
+_MAX_TOKENS = 1_425  # of a question with its schema as `words.tokens` counts: within 1,500 by a real vocabulary
 _STATE_TOKENS = 600
 """What a study with trials has room for, at the cost of the notes on parameters."""
 _LAST_TRIALS = 3

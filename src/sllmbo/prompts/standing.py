@@ -36,10 +36,24 @@ class Standing:
         """Return an objective's value in words."""
         return words.number(float(given), self.digits)
 
+    @property
+    def good(self) -> tuple[Observation, ...]:
+        """The best quarter of the complete trials."""
+        return self.ranked[: math.ceil(len(self.ranked) / 4)]
+
+    @property
+    def rest(self) -> tuple[Observation, ...]:
+        """The other complete trials."""
+        return self.ranked[len(self.good) :]
+
+    def having(self, name: str, observations: Iterable[Observation]) -> list[Observation]:
+        """Return those of *observations* in which parameter *name* had a value of its type."""
+        parameter = self.space[name]
+        return [o for o in observations if name in o.params and is_usable(parameter, o.params[name])]
+
     def values(self, name: str, observations: Iterable[Observation]) -> list[Any]:
         """Return the values that parameter *name* had in *observations*, as far as they are of its type."""
-        parameter = self.space[name]
-        return [o.params[name] for o in observations if name in o.params and is_usable(parameter, o.params[name])]
+        return [o.params[name] for o in self.having(name, observations)]
 
 
 def standing(space: SearchSpace, history: History) -> Standing:

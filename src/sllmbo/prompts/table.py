@@ -5,7 +5,6 @@ The table of a study: one row per trial, all of them while they fit, else the be
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sllmbo.history import Observation
@@ -35,7 +34,7 @@ def trial_table(study: Standing, limit: int) -> str:
     authors = any(o.source for o in study.history)
     columns = ["rank", "trial", *(["by"] if authors else []), "value", *(["train_value"] if train else [])]
     columns += map(words.name, study.space)
-    legend = f"TRIALS, best first ({'by: who proposed it; ' if authors else ''}-: inactive or not known)"
+    legend = f"TRIALS, best first ({'by: its proposer; ' if authors else ''}-: inactive or unknown)"
     noise = f"Spread over folds: about {words.number(statistics.median(spread), 2)}." if spread else ""
     head = [legend, *([noise] if noise else []), ",".join(columns)]
     ranks = {id(o): str(rank) for rank, o in enumerate(study.ranked, start=1)}
@@ -56,9 +55,9 @@ def trial_table(study: Standing, limit: int) -> str:
     return "\n".join([*head, *(row for key, row in rows.items() if key in shown), *left_out])
 
 
-def author(o: Observation) -> str:
+def author(source: str) -> str:
     """Return who proposed a trial, in the words of the table."""
-    return words.name(_NAMES.get(o.source, o.source)) if o.source else "-"
+    return words.name(_NAMES.get(source, source)) if source else "-"
 
 
 def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[Observation]:
@@ -78,7 +77,7 @@ def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[
 
 def _row(study: Standing, o: Observation, rank: str, *, train: bool, authors: bool) -> str:
     told = "" if o.value is None else study.value(o.value)
-    cells = [rank, f"#{o.number}", *([author(o)] if authors else [])]
+    cells = [rank, f"#{o.number}", *([author(o.source)] if authors else [])]
     cells.append((told or o.state) if o.state == "complete" else f"{o.state} {told}".strip())
     if train:
         told = "-" if "train_value" not in o.details else words.number(float(o.details["train_value"]), _TRAIN_DIGITS)
@@ -91,11 +90,4 @@ def _row(study: Standing, o: Observation, rank: str, *, train: bool, authors: bo
 
 
 def _left_out(study: Standing, n: int) -> str:
-    """Say that *n* trials have no row, and who earned what, which then cannot be counted."""
-    best: dict[str, str] = {}
-    for o in study.ranked:
-        best.setdefault(author(o), study.value(o.value or 0.0))
-    counts = Counter(author(o) for o in study.ranked)
-    earned = words.some((f"{who} {counts[who]} (best {best[who]})" for who in best), 5)
-    left_out = f"{n} of {len(study.history)} trials are left out; shown are the best, the latest and some between."
-    return f"{left_out} Complete by: {earned}." if set(best) - {"-"} else left_out
+    return f"{n} of {len(study.history)} trials are left out."

@@ -23,6 +23,7 @@ from sllmbo.samplers import _turns
 from sllmbo.samplers._ask import PAUSED, ask, decide, is_near, turns_to_wait
 from sllmbo.samplers._edits import Box, Edits, open_leeways
 from sllmbo.samplers._failure import fall_back, warn_of
+from sllmbo.samplers._importance import importance
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._reader import Reader, memo_of
@@ -163,6 +164,7 @@ class Counsel:
             space=box.present,
             history=history,
             leeways=open_,
+            importance=importance(box.present, history),
             memo=memo_of(trials, before=trial.number),
             n=n,
             purpose=purpose,

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
 
-import numpy as np
-
 from sllmbo._random import derive_seed
 from sllmbo.errors import ConfigError
 from sllmbo.history import History
+from sllmbo.worth import percentiles
 
 
 class MixingPolicy(Protocol):
@@ -124,9 +123,9 @@ class Adaptive:
         sums = {"advisor": 0.0, "partner": 0.0}
         weights = {"advisor": 0.0, "partner": 0.0}
         weight = 1.0
-        for source, percentile in reversed(_percentiles(history)):
-            if source not in _NEITHER:
-                side = "partner" if source == self.partner else "advisor"
+        for o, percentile in reversed(percentiles(history)):
+            if o.source not in _NEITHER:
+                side = "partner" if o.source == self.partner else "advisor"
                 sums[side] += weight * percentile
                 weights[side] += weight
             weight *= self.decay
@@ -135,18 +134,3 @@ class Adaptive:
         likely = NormalDist().cdf((means["advisor"] - means["partner"]) / error)
         share = 0.0 if likely < self.switch_off else min(likely, 1.0 - self.partner_floor)
         return Standing(share, means["advisor"], means["partner"], weights["advisor"], weights["partner"])
-
-
-def _percentiles(history: History) -> list[tuple[str, float]]:
-    """Return source and percentile of each finished trial, in order; 1 is the best."""
-    values = np.array([o.value for o in history.complete()], dtype=float)
-    ordered = np.sort(values)
-    found: list[tuple[str, float]] = []
-    for o in history:
-        if o.state == "complete" and o.value is not None:
-            below = np.searchsorted(ordered, o.value, "left") + np.searchsorted(ordered, o.value, "right")
-            rank = float(below) / (2.0 * len(ordered))
-            found.append((o.source, 1.0 - rank if history.direction == "minimize" else rank))
-        elif o.state != "running":
-            found.append((o.source, 0.0))
-    return found
