@@ -23,6 +23,7 @@ import numpy as np
 from sllmbo._random import generator
 from sllmbo.advisors import Advice, AdviceRequest, Advisor, choose_advisor
 from sllmbo.advisors.choose import REPLAYS
+from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.advisors.paper import CHAT_MODELS, PaperAdvisor
 from sllmbo.benchmarks.methods import Method
 from sllmbo.benchmarks.problem import Problem
@@ -37,7 +38,7 @@ ADVISORS: Mapping[str, str] = {
     "openings:FILE": "recorded openings by problem, then the partner",
     "paper:FILE:MODEL": f"the paper's recorded proposals of {' or '.join(CHAT_MODELS.values())}",
     "replay:FILE": "what was recorded; replay-lenient:FILE answers by turn where a question differs",
-    "PROVIDER:NAME": "a chat model; the key comes from the environment",
+    "PROVIDER:NAME": "a chat model, its key from the environment; PROVIDER:NAME@URL: an OpenAI-compatible server",
 }
 
 _NEAR = 0.05
@@ -45,6 +46,9 @@ _NEAR = 0.05
 _OFFSET = 0.15
 _SEEN = 200
 """Configurations of which the biased advisor takes the one that is better than 98 of 100."""
+
+_TIMEOUT = 900.0
+"""Seconds for a question: a benchmark waits, so that slowness is not mistaken for bad advice."""
 
 _Make = Callable[[Problem, Method], Advisor]
 
@@ -109,12 +113,10 @@ def read_advisor(text: str) -> AdvisorSpec:
         return AdvisorSpec(text, lambda *_: choose_advisor(text))
     if not rest:
         raise ConfigError(f"--advisor {text!r} must be one of {', '.join(ADVISORS)}.")
-    choose_advisor(text)  # a wrong name or a missing key shows here
-    return AdvisorSpec(
-        text,
-        lambda _, method: choose_advisor(text, mask_names=method.masked, memory=method.memory),
-        chat_model=True,
-    )
+    name, _, url = text.partition("@")
+    asked = partial(LLMAdvisor, name, base_url=url or None, timeout=_TIMEOUT)
+    asked()  # a wrong name or a missing key shows here
+    return AdvisorSpec(text, lambda _, method: asked(mask_names=method.masked, memory=method.memory), chat_model=True)
 
 
 # Scripted advisors.
