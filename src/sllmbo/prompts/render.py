@@ -186,10 +186,11 @@ def _facts(data: DataFacts) -> str:
     if not data.n_rows:  # no more may be told
         return ", ".join([data.kind, *ordered])
     levels = f" with up to {data.max_cardinality} levels" if data.max_cardinality else ""
+    kinds = f" ({data.n_numeric} numeric, {data.n_categorical} categorical{levels})"
     facts = [
         data.kind,
         f"{data.n_rows} rows",
-        f"{data.n_features} features ({data.n_numeric} numeric, {data.n_categorical} categorical{levels})",
+        f"{data.n_features} features{kinds if data.n_numeric or data.n_categorical else ''}",
         f"{data.missing_share:.2g} of the cells missing",
     ]
     if data.kind == "classification":
