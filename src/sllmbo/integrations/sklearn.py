@@ -1,0 +1,384 @@
+"""
+`LLMSearchCV`: a search of scikit-learn whose candidates come from a language model and from TPE in turns.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from sklearn.base import is_classifier, is_regressor
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import check_random_state
+
+from sllmbo.advisors.knowledge import find_estimator
+from sllmbo.budget import Budget
+from sllmbo.errors import SllmboError, SpaceError
+from sllmbo.samplers._convert import from_distribution
+from sllmbo.samplers._record import ORIGIN, RATIONALE, SOURCE
+from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
+from sllmbo.stopping import PatienceCallback
+from sllmbo.task import DataFacts, Kind, Task
+from sllmbo.tuner.data import facts, from_arrays
+from sllmbo.tuner.derive import derive_space
+from sllmbo.tuner.estimators import EstimatorSpec, resolve_estimator
+from sllmbo.tuner.result import total_usage
+from sllmbo.tuner.tuner import Tuner
+
+_SCALARS = (bool, int, float, str, type(None))
+
+
+class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+    """
+    Hyperparameter search by a language model and TPE, with scikit-learn's own cross-validation and refit.
+
+    Used like `RandomizedSearchCV`. The first candidate is the estimator as it was given; each further one comes from
+    the advisor or from TPE, whoever serves its turn, and is told with its source and reason. Without a chat model the
+    built-in rules advise, and nothing leaves the machine.
+
+    Args:
+        estimator: An estimator or a pipeline.
+        param_distributions: What is searched: a `SearchSpace`; or by parameter name (``step__name`` in a pipeline) our
+            parameters, Optuna's distributions, scipy's `uniform`, `loguniform` and `randint`, or lists of choices,
+            which may be any objects. None: the documented space of the estimator, or of the last step of a pipeline,
+            or the one that the chat model designs.
+        n_trials: Candidates in all.
+        timeout: Seconds after which no further candidate is begun.
+        patience: Candidates without improvement after which to stop.
+        method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
+        llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        budget: What the questions to a chat model may cost.
+        description: The problem in words, for the chat model.
+        storage: An Optuna storage or its URL; None keeps the study in memory.
+        scoring: As in scikit-learn; always maximised. With several metrics, *refit* names the one that is searched by.
+        n_jobs: Folds that are fitted at once, as in scikit-learn.
+        refit: As in scikit-learn.
+        cv: As in scikit-learn. A splitter that shuffles without a seed gets one, so that all candidates are judged on
+            the same folds.
+        verbose: As in scikit-learn.
+        pre_dispatch: As in scikit-learn.
+        random_state: Seeds the search, not the estimator.
+        error_score: As in scikit-learn. A candidate whose every fit fails is a failed trial of the study, told to the
+            advisor with its reason, and has no row in `cv_results_`.
+        return_train_score: As in scikit-learn.
+
+    Attributes:
+        study_: The Optuna study, with a trial for each candidate.
+        usage_: What the advice has cost.
+        reasons_: One text for each candidate in `cv_results_`: who proposed it and why.
+        space_: What was searched.
+        cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_: As in
+            scikit-learn; `cv_results_` also has "source" and "reason".
+
+    Raises:
+        ValueError: From `fit`, as in scikit-learn, and if a distribution is none that can be searched.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.svm import SVC
+        >>> X, y = load_iris(return_X_y=True)
+        >>> search = LLMSearchCV(SVC(), n_trials=6, llm="offline", random_state=0).fit(X, y)
+        >>> bool(search.best_score_ >= search.cv_results_["mean_test_score"][0])
+        True
+        >>> str(search.cv_results_["source"][0])
+        'default'
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseSearchCV._parameter_constraints,
+        "param_distributions": [dict, SearchSpace, None],
+        "n_trials": [int],
+        "timeout": [int, float, None],
+        "patience": [int, None],
+        "method": [str],
+        "llm": "no_validation",
+        "base_url": [str, None],
+        "budget": [Budget, None],
+        "description": [str],
+        "storage": "no_validation",
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: SearchSpace | Mapping[str, Any] | None = None,
+        *,
+        n_trials: int = 30,
+        timeout: float | None = None,
+        patience: int | None = None,
+        method: str = "llm-tpe",
+        llm: Any = None,
+        base_url: str | None = None,
+        budget: Budget | None = None,
+        description: str = "",
+        storage: Any = None,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: Any = "2*n_jobs",
+        random_state: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
+        super().__init__(
+            estimator=estimator,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_distributions = param_distributions
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.patience = patience
+        self.method = method
+        self.llm = llm
+        self.base_url = base_url
+        self.budget = budget
+        self.description = description
+        self.storage = storage
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> LLMSearchCV:
+        """
+        Search, and refit the best candidate on all rows.
+
+        Args:
+            X: Rows of features.
+            y: The target, if there is one.
+            **params: Passed on to the fits, and routed, as in scikit-learn.
+
+        Returns:
+            The search itself.
+        """
+        self._facts = _facts(self.estimator, X, y)
+        try:
+            super().fit(X, y, **params)
+        finally:
+            del self._facts
+        return self
+
+    def _run_search(self, evaluate_candidates: Any) -> None:
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        plan = _Plan(self.estimator, self.param_distributions, self._facts)
+        metric = self._searched_metric()
+        task = Task(
+            description=self.description,
+            estimator=plan.name,
+            metric=metric,
+            direction="maximize",
+            data=self._facts,
+            n_trials=self.n_trials,
+            estimator_params=plan.parameters,
+        )
+        tuner = Tuner(
+            plan.space,
+            task=task,
+            method=self.method,
+            llm=self.llm,
+            base_url=self.base_url,
+            budget=self.budget,
+            storage=self.storage,
+            seed=seed,
+            derive=plan.derive,
+        )
+        self.study_, self.space_ = tuner.study, tuner.space
+        self.reasons_: list[str] = []
+        folds, until = _seeded(self.cv, seed), time.monotonic() + (np.inf if self.timeout is None else self.timeout)
+        waiting = PatienceCallback(self.patience) if self.patience is not None else None
+        failed: BaseException | None = None
+        for done in range(self.n_trials):
+            is_late = time.monotonic() >= until
+            if done and (is_late or (waiting is not None and waiting.is_exhausted(tuner.study))):
+                break
+            trial = tuner.ask()
+            told = tuner.study._storage.get_trial(trial._trial_id).user_attrs
+            source, reason = str(told.get(SOURCE, "")), str(told.get(RATIONALE, ""))
+            more = {"source": [source], "reason": [reason]}
+            try:
+                results = evaluate_candidates([plan.decoded(trial.params)], cv=folds, more_results=more)
+            except BaseException as error:
+                if not _is_failed_candidate(error, self.error_score):
+                    tuner.abandon(trial)
+                    raise
+                tuner.tell(trial, failure=_last_line(error))
+                failed = error
+                continue
+            self.reasons_.append(": ".join(filter(None, (source, reason, str(told.get(ORIGIN, ""))))))
+            score = float(results[f"mean_test_{self._column(results)}"][-1])
+            if np.isfinite(score):
+                tuner.tell(trial, score, details={"std": float(results[f"std_test_{self._column(results)}"][-1])})
+            else:
+                tuner.tell(trial, failure=f"the score was {score}")
+        if failed is not None and not self.reasons_:
+            raise failed
+        self.usage_ = total_usage(tuner.study)
+
+    def _searched_metric(self) -> str:
+        if isinstance(self.refit, str):
+            return self.refit
+        return self.scoring if isinstance(self.scoring, str) else "score"
+
+    def _column(self, results: Mapping[str, Any]) -> str:
+        if "mean_test_score" in results:
+            return "score"
+        if isinstance(self.refit, str) and f"mean_test_{self.refit}" in results:
+            return self.refit
+        raise ValueError(
+            f"With several metrics refit={self.refit!r} must be the name of the one to search by; name it, also where "
+            "nothing is to be refitted: the search needs one."
+        )
+
+
+def _is_failed_candidate(error: BaseException, error_score: Any) -> bool:
+    """Tell whether all fits of one candidate failed, which scikit-learn takes for a failure of the whole search."""
+    return error_score != "raise" and isinstance(error, ValueError) and "fits failed" in str(error)
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1].strip()
+
+
+class _Plan:
+    """What is searched for an estimator, and what a point of it means for `set_params`."""
+
+    def __init__(self, estimator: Any, given: Any, facts: DataFacts | None) -> None:
+        self._choices: dict[str, dict[str, Any]] = {}
+        self._prefix, inner = "", estimator
+        if given is None:
+            self._prefix, inner = _last_step(estimator)
+        self._inner = inner
+        kind = facts.kind if facts is not None else "classification" if is_classifier(inner) else "regression"
+        known = find_estimator(f"{type(inner).__module__}.{type(inner).__name__}") or find_estimator(
+            type(inner).__name__
+        )
+        self.name = known.name if known is not None else type(inner).__name__
+        self.space: SearchSpace | None = None
+        self._fixed: dict[str, Any] = {}
+        if given is None:
+            self._spec: EstimatorSpec = resolve_estimator(inner, kind)
+            self.parameters = self._spec.parameters()
+            own = inner.get_params(deep=False)
+            self._fixed = {
+                name: value
+                for name, value in self._spec.prototype.get_params(deep=False).items()
+                if value is not own[name]
+            }
+        else:
+            self.parameters = {}
+            self.space = self._read(given, estimator.get_params())
+
+    def derive(self) -> SearchSpace:
+        """Return a space around the defaults of an estimator that nobody has documented."""
+        return derive_space(self._spec)
+
+    def decoded(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `set_params` is given for a point of the space."""
+        chosen = {name: self._choices.get(name, {}).get(value, value) for name, value in params.items()}
+        return {f"{self._prefix}{name}": value for name, value in {**self._fixed, **chosen}.items()}
+
+    def _read(self, given: Any, own: Mapping[str, Any]) -> SearchSpace:
+        if not given:
+            raise SpaceError(
+                "param_distributions is empty; give a parameter, or leave it out for the documented space."
+            )
+        parameters: dict[str, Parameter] = {}
+        for name, entry in given.items():
+            parameter = self._parameter(name, entry)
+            parameters[name] = self._with_default(name, parameter, own.get(name))
+        return SearchSpace(parameters)
+
+    def _parameter(self, name: str, entry: Any) -> Parameter:
+        if isinstance(entry, (Float, Int, Categorical)):
+            return entry
+        if isinstance(entry, BaseDistribution):
+            parameter = from_distribution(entry)
+            if parameter is not None:
+                return parameter
+        if hasattr(entry, "dist") and hasattr(entry, "support"):
+            return _from_scipy(name, entry)
+        if isinstance(entry, (str, bytes)) or not isinstance(entry, (Sequence, np.ndarray)) or len(entry) == 0:
+            raise SpaceError(
+                f"The distribution {str(entry)[:100]!r} of {name!r} cannot be searched; give a list of choices, Float, "
+                "Int, Categorical, a distribution of Optuna's, or scipy's uniform, loguniform or randint."
+            )
+        choices = [item.item() if isinstance(item, np.generic) else item for item in entry]
+        if all(isinstance(choice, _SCALARS) for choice in choices):
+            return Categorical(choices)
+        labels = [f"{position}: {' '.join(str(choice).split())[:60]}" for position, choice in enumerate(choices)]
+        self._choices[name] = dict(zip(labels, choices, strict=True))
+        return Categorical(labels)
+
+    def _with_default(self, name: str, parameter: Parameter, own: Any) -> Parameter:
+        if isinstance(parameter, Categorical):
+            if parameter.has_default:
+                return parameter
+            labels = {label for label, choice in self._choices.get(name, {}).items() if str(choice) == str(own)}
+            own = labels.pop() if labels else own
+        elif parameter.default is not None:
+            return parameter
+        if isinstance(own, _SCALARS) and parameter.contains(own):
+            return replace(parameter, default=own)  # type: ignore[arg-type]  # it is contained
+        return parameter
+
+
+def _from_scipy(name: str, frozen: Any) -> Parameter:
+    kind, (low, high) = frozen.dist.name, map(float, frozen.support())
+    if kind == "uniform":
+        return Float(low, high)
+    if kind in ("loguniform", "reciprocal"):
+        return Float(low, high, log=True)
+    if kind == "randint":
+        return Int(int(low), int(high))
+    raise SpaceError(
+        f"scipy's distribution {kind!r} of {name!r} has no bounds to search in; use uniform, loguniform or randint."
+    )
+
+
+def _last_step(estimator: Any) -> tuple[str, Any]:
+    """Return the estimator inside pipelines and target transformers, and what its parameters' names begin with."""
+    prefix = ""
+    while True:
+        if hasattr(estimator, "steps"):
+            name, estimator = estimator.steps[-1]
+        elif (
+            hasattr(estimator, "regressor") and estimator.regressor is not None and not hasattr(estimator, "estimator")
+        ):
+            name, estimator = "regressor", estimator.regressor
+        else:
+            return prefix, estimator
+        prefix += f"{name}__"
+
+
+def _seeded(cv: Any, seed: int) -> Any:
+    """Return a splitter that gives the same folds each time; None where *cv* does so anyway."""
+    if hasattr(cv, "split") and getattr(cv, "shuffle", True) and not isinstance(getattr(cv, "random_state", 0), int):
+        fixed = copy.copy(cv)
+        fixed.random_state = seed
+        return fixed
+    return None
+
+
+def _facts(estimator: Any, X: Any, y: Any) -> DataFacts | None:
+    """Return what may be told of the data; None where it is no table with one target."""
+    if y is None or not (is_classifier(estimator) or is_regressor(estimator)):
+        return None
+    kind: Kind = "classification" if is_classifier(estimator) else "regression"
+    try:
+        return facts(from_arrays(X, y, kind=kind))
+    except (SllmboError, TypeError, ValueError):
+        shape = np.shape(X)
+        return DataFacts(kind=kind, n_rows=shape[0], n_features=shape[1]) if len(shape) == 2 else None
