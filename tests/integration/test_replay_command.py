@@ -29,6 +29,7 @@ LEFT_OUT = {
         ["llm", "base_url", "reply_mode", "privacy", "mask_names", "memory", "record"], "the advice is in the recording"
     ),
     **dict.fromkeys(["max_calls", "max_tokens", "max_cost"], "a refused question is in the recording as well"),
+    **dict.fromkeys(["prefetch"], "what the clock decided cannot be done again, so it is refused"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),
