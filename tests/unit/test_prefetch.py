@@ -10,7 +10,7 @@ import time
 
 import optuna
 import pytest
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages import InMemoryStorage
 
 from sllmbo import Budget, Task, Tuner
 from sllmbo._random import generator
@@ -18,7 +18,7 @@ from sllmbo.advisors import Advice
 from sllmbo.advisors.replay import RecordingAdvisor, ReplayAdvisor
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError
 from sllmbo.llm.meter import counted
-from sllmbo.samplers import Alternating, Bernoulli, LLMSampler, LLMTPESampler
+from sllmbo.samplers import Alternating, Bernoulli, LLMTPESampler
 from sllmbo.samplers._ahead import FRESH
 from sllmbo.samplers._ledger import entries, spent
 from sllmbo.samplers._record import ASKED, FALLBACK, PARAMS, SOURCE, TURNED_DOWN, USAGE
@@ -60,9 +60,10 @@ class Gated:
             question.answer.exception(30)
 
 
-def created(advisor, **arguments):
+def created(advisor, *, storage=None, **arguments):
     arguments = {"space": SPACE, "init": "default", "judging": False, "mixing": Alternating(), "seed": 0, **arguments}
-    return optuna.create_study(sampler=LLMTPESampler(advisor, prefetch=True, **arguments))
+    sampler = LLMTPESampler(advisor, prefetch=True, **arguments)
+    return optuna.create_study(storage=storage, study_name="a study", load_if_exists=True, sampler=sampler)
 
 
 def run(study, n=1):
@@ -256,7 +257,7 @@ def test_every_question_is_in_the_ledger_also_an_unused_one():
     study.optimize(objective, n_trials=3, callbacks=[settle])
     settle(study)
     assert [("next", 1), ("next", 3)] == sorted((entry["purpose"], entry["turn"]) for entry in entries(study))
-    assert ["scripted"] == [source for source in sources(study) if source == "scripted"]
+    assert ["default", "scripted", "tpe"] == sources(study)
     assert ONE + ONE == spent(study) == total_usage(study)
 
 
@@ -315,26 +316,18 @@ def test_studies_of_one_sampler_have_a_question_each():
     gate.let(other)
 
 
-def test_several_workers_on_one_database_try_nothing_twice(tmp_path):
-    """Samplers that each ask ahead for themselves give the same answers, and each point is tried once."""
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    optuna.create_study(storage=url, study_name="shared")
-
-    def work():
-        advisor = ScriptedAdvisor([[{"x": k / 8, "n": k} for k in range(1, 8)]] * 99)
-        sampler = LLMSampler(advisor, space=SPACE, n_candidates=7, seed=0, prefetch=True)
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-        study = optuna.load_study(study_name="shared", storage=storage, sampler=sampler)
-        study.optimize(objective, n_trials=6, callbacks=[settle])
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    trials = optuna.load_study(study_name="shared", storage=url).trials
-    tried = [tuple(sorted(trial.params.items())) for trial in trials]
-    assert 12 == len(tried) == len(set(tried))
+def test_each_worker_asks_for_itself_and_tries_nothing_that_another_has_tried():
+    """Samplers on one storage have a question each, and each answer is checked against the trials of both."""
+    gate, storage = Gated(lambda request: [{"x": 0.25, "n": 7}, {"x": 0.75, "n": 8}]), InMemoryStorage()
+    one = created(gate.advisor, mixing=Bernoulli(1.0), storage=storage)
+    other = created(ScriptedAdvisor({"x": 0.25, "n": 7}), mixing=Bernoulli(1.0), storage=storage)
+    run(one)
+    other.optimize(objective, n_trials=2, callbacks=[settle])
+    gate.let(one)
+    run(one)
+    assert ["default", "tpe", "scripted", "scripted"] == sources(one)
+    assert [{"x": 0.25, "n": 7}, {"x": 0.75, "n": 8}] == [trial.params for trial in one.trials[2:]]
+    gate.let(one)
 
 
 def test_a_recording_has_the_same_lines_and_replays_by_turn(tmp_path):
@@ -363,7 +356,7 @@ def test_tuner_asks_ahead():
 SCRIPT = """
 import os, signal, sys, threading
 import optuna
-from sllmbo.samplers import LLMTPESampler
+from sllmbo.samplers import LLMSampler
 from sllmbo.space import Float, SearchSpace
 from sllmbo.testing import slow
 
@@ -374,15 +367,16 @@ def for_ever():
     threading.Event().wait()
 
 def objective(trial):
+    value = trial.suggest_float("x", 0.0, 1.0)
     assert asked.wait(30)
     if how == "interrupt" and trial.number == 1:
         os.kill(os.getpid(), signal.SIGINT)
         threading.Event().wait(30)
-    return trial.suggest_float("x", 0.0, 1.0)
+    return value
 
 init = "llm" if how == "opening" else "default"
-sampler = LLMTPESampler(slow(for_ever), space=SearchSpace({"x": Float(0.0, 1.0, default=0.5)}), init=init, seed=0,
-                        prefetch=True)
+space = SearchSpace({"x": Float(0.0, 1.0, default=0.5)})
+sampler = LLMSampler(slow(for_ever), space=space, init=init, seed=0, prefetch=True)
 study = optuna.create_study(sampler=sampler)
 if how == "opening":
     threading.Timer(1.0, os.kill, args=(os.getpid(), signal.SIGINT)).start()
