@@ -227,6 +227,18 @@ def test_a_folder_with_a_study_is_left_alone(folder):
     assert before == (study / "result.json").read_text()
 
 
+def test_a_study_in_which_the_clock_decided_is_refused(folder, tmp_path):
+    """A recording that was made with --prefetch is not run again, and the message says what can be done with it."""
+
+    def by_the_clock(lines):
+        for line in lines:
+            line.get("settings", {}).get("options", {})["prefetch"] = True
+        return lines
+
+    with pytest.raises(ConfigError, match="replay-lenient:FILE"):
+        run_again(rewritten(folder / "r.jsonl", by_the_clock, tmp_path / "clock.jsonl"), folder / "houses.csv")
+
+
 def test_every_option_of_tune_is_recorded_or_left_out_on_purpose():
     """A new option of `sllmbo tune` is sorted into one of two lists, so that no replay forgets it."""
     assert set(inspect.signature(tune).parameters) == {*REPEATED, *LEFT_OUT}

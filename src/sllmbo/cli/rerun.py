@@ -21,6 +21,7 @@ from sllmbo.cli.options import data_in_words, judging_in_words, make_pruner
 from sllmbo.cli.watch import Watch
 from sllmbo.errors import ConfigError, ReplayMismatch, SllmboError, TaskError
 from sllmbo.samplers._record import (
+    ASKED,
     FAILURE,
     FALLBACK,
     MIXING,
@@ -52,7 +53,7 @@ _PREFETCH = "prefetch"
 """The option of `sllmbo tune` with which the clock decides as well; recordings from before it have none."""
 
 _DECISION = "decision"
-_REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, MIXING, FAILURE, USAGE)
+_REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, ASKED, MIXING, FAILURE, USAGE)
 
 _PACKAGES = (
     *("sllmbo", "optuna", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "xgboost-cpu", "catboost"),
