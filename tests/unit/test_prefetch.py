@@ -18,10 +18,10 @@ from sllmbo.advisors import Advice
 from sllmbo.advisors.replay import RecordingAdvisor, ReplayAdvisor
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError
 from sllmbo.llm.meter import counted
-from sllmbo.samplers import Alternating, Bernoulli, LLMTPESampler
+from sllmbo.samplers import AdvisedSampler, Alternating, Bernoulli, LLMTPESampler
 from sllmbo.samplers._ahead import FRESH
 from sllmbo.samplers._ledger import entries, spent
-from sllmbo.samplers._record import ASKED, FALLBACK, PARAMS, SOURCE, TURNED_DOWN, USAGE
+from sllmbo.samplers._record import ASKED, FALLBACK, PARAMS, SOURCE, TURNED_DOWN, USAGE, Decision
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
 from sllmbo.tuner.result import total_usage
@@ -201,6 +201,18 @@ def test_the_opening_is_asked_for_while_the_default_runs():
     assert ["default", *["scripted"] * 3] == sources(study)
     assert [("opening", 3, 1)] == [(r.purpose, r.n, r.turn) for r in gate.advisor.requests if r.purpose == "opening"]
     assert ["running"] == [o.state for o in gate.advisor.requests[0].history]
+
+
+def test_the_opening_knows_of_all_anchors():
+    """Of several anchors the last one is running when the opening is asked for, and the others have ended."""
+    advisor = ScriptedAdvisor(points)
+    anchor = Decision(source="tuned-default", params={"x": 0.25, "n": 7})
+    sampler = AdvisedSampler(advisor, space=SPACE, anchors=[anchor], n_opening=2, seed=0, prefetch=True)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=3, callbacks=[settle])
+    assert [("opening", 2)] == [(request.purpose, request.turn) for request in advisor.requests]
+    told = [("complete", {"x": 0.5, "n": 10}), ("running", {"x": 0.25, "n": 7})]
+    assert told == [(o.state, o.params) for o in advisor.requests[0].history]
 
 
 @pytest.mark.parametrize(("mixing", "task"), [(Bernoulli(0.0), Task()), (Alternating(), Task(n_trials=1))])

@@ -236,7 +236,7 @@ class AdvisedSampler(BaseSampler):
         for later in range(LOOKAHEAD):
             opened = _Open(turn + later, turn + later, trials=trials)
             role = self._role(study, coming, opened)
-            opens = role == "opening" and self._init == "llm" and opened.turn == len(self._anchors)
+            opens = later == 0 and self._init == "llm" and role == "opening" and turn == len(self._anchors)
             if role == "advisor" or opens:
                 n_opening = self._n_opening if opens else None
                 box = self._box(study, coming, opened)
