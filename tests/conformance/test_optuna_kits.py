@@ -61,6 +61,14 @@ class TestRandomOpening(BasicSamplerTestCase):
         return lambda: LLMTPESampler(valid(), init="random", n_opening=3, seed=0)
 
 
+class TestPrefetch(BasicSamplerTestCase):
+    """The sampler passes the basic kit when its advisor is asked while trials run, whatever that one does."""
+
+    @pytest.fixture
+    def sampler(self, advisor):
+        return lambda: LLMTPESampler(advisor(), seed=0, prefetch=True)
+
+
 @pytest.mark.parametrize("kind", [LLMSampler, LLMTPESampler])
 class TestJointSampling(RelativeSamplerTestCase):
     """Joint values come from the partner where a trial is the partner's, of the types that Optuna wants."""

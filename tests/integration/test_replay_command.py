@@ -29,6 +29,7 @@ LEFT_OUT = {
         ["llm", "base_url", "reply_mode", "privacy", "mask_names", "memory", "record"], "the advice is in the recording"
     ),
     **dict.fromkeys(["max_calls", "max_tokens", "max_cost"], "a refused question is in the recording as well"),
+    **dict.fromkeys(["prefetch"], "what the clock decided cannot be done again, so it is refused"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),
@@ -224,6 +225,18 @@ def test_a_folder_with_a_study_is_left_alone(folder):
     assert 2 == done.returncode
     assert "holds a study" in done.stderr
     assert before == (study / "result.json").read_text()
+
+
+def test_a_study_in_which_the_clock_decided_is_refused(folder, tmp_path):
+    """A recording that was made with --prefetch is not run again, and the message says what can be done with it."""
+
+    def by_the_clock(lines):
+        for line in lines:
+            line.get("settings", {}).get("options", {})["prefetch"] = True
+        return lines
+
+    with pytest.raises(ConfigError, match="replay-lenient:FILE"):
+        run_again(rewritten(folder / "r.jsonl", by_the_clock, tmp_path / "clock.jsonl"), folder / "houses.csv")
 
 
 def test_every_option_of_tune_is_recorded_or_left_out_on_purpose():

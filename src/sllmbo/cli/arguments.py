@@ -140,6 +140,15 @@ Memory: TypeAlias = Annotated[
         "What of the trials a chat model is told: a digest of all, its own summaries, or the whole conversation.",
     ),
 ]
+Prefetch: TypeAlias = Annotated[
+    bool,
+    _option(
+        ADVICE,
+        "Ask while trials run. Nobody waits for the chat model, and a trial for which no answer is ready is served "
+        "without; the same seed then no longer gives the same trials.",
+        "--prefetch",
+    ),
+]
 MaxCalls: TypeAlias = Annotated[
     int | None, _option(ADVICE, "Requests to chat models, over the whole study.", "--max-calls", metavar="N")
 ]

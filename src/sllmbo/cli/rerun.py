@@ -21,6 +21,7 @@ from sllmbo.cli.options import data_in_words, judging_in_words, make_pruner
 from sllmbo.cli.watch import Watch
 from sllmbo.errors import ConfigError, ReplayMismatch, SllmboError, TaskError
 from sllmbo.samplers._record import (
+    ASKED,
     FAILURE,
     FALLBACK,
     MIXING,
@@ -48,8 +49,11 @@ REPEATED = (
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
 
+_PREFETCH = "prefetch"
+"""The option of `sllmbo tune` with which the clock decides as well; recordings from before it have none."""
+
 _DECISION = "decision"
-_REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, MIXING, FAILURE, USAGE)
+_REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, ASKED, MIXING, FAILURE, USAGE)
 
 _PACKAGES = (
     *("sllmbo", "optuna", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "xgboost-cpu", "catboost"),
@@ -79,7 +83,7 @@ def record_run(
         {
             "data": {"path": str(data), "sha256": _sha256(data)},
             "versions": _versions(),
-            "options": {name: options[name] for name in REPEATED},
+            "options": {name: options[name] for name in (*REPEATED, _PREFETCH)},
             "space": None if space is None else space.to_json(),
         }
     )
@@ -150,6 +154,11 @@ class Rerun:
             raise ConfigError(
                 f"The recording {str(path)!r} was made by sllmbo {settings['versions']['sllmbo']}, which wrote other "
                 "settings; --llm replay:FILE answers from it."
+            )
+        if settings["options"].get(_PREFETCH):
+            raise ConfigError(
+                f"The recording {str(path)!r} was made with --prefetch, where the clock decided which advice was in "
+                "time; --llm replay-lenient:FILE answers from it, turn by turn."
             )
         self._data = data or _found(settings["data"]["path"], beside=path)
         self.changes = tuple(_changes(settings, self._data))

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 from optuna.trial import FrozenTrial
 
-from sllmbo.advisors import Advice, AdviceRequest, Advisor
+from sllmbo.advisors import Advice, AdviceRequest
 from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History
+from sllmbo.samplers._ahead import LATE
 from sllmbo.samplers._edits import applied_edits
 from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
 from sllmbo.samplers._turns import TURN, is_abandoned
@@ -21,7 +22,7 @@ from sllmbo.usage import Usage
 
 PAUSED = "Paused"
 """The kind of a fallback in a turn for which the advisor was not asked, since it kept failing."""
-_NOT_ASKED = (PAUSED, BudgetExceeded.__name__)
+_NOT_FAILED = (PAUSED, LATE, BudgetExceeded.__name__)
 
 _PATIENCE = 3
 """After so many failed questions in a row, the next one waits, twice as many turns each time."""
@@ -39,7 +40,7 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
         if asked_in is None or is_abandoned(trial):
             continue
         fallback = trial.user_attrs.get(FALLBACK)
-        if fallback and fallback["kind"] not in _NOT_ASKED:
+        if fallback and fallback["kind"] not in _NOT_FAILED:
             failed += 1
             last = asked_in if failed == 1 else last
         elif PARAMS in trial.user_attrs:
@@ -54,17 +55,22 @@ Judge: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[str]]
 
 
 def ask(
-    advisor: Advisor, request: AdviceRequest, *, tried: Callable[[], History], judge: Judge, partner: str
+    suggest: Callable[[AdviceRequest], Sequence[Advice]],
+    request: AdviceRequest,
+    *,
+    tried: Callable[[], History],
+    judge: Judge,
+    partner: str,
 ) -> Decision:
     """
-    Return the decision that *advisor*'s answer to *request* amounts to.
+    Return the decision that the answer of *suggest* to *request* amounts to.
 
     The first candidate is taken that can be repaired into the space, repeats no trial and is not turned down by
     *judge*; the partner serves where *judge* turns down all that are left. The others of an opening come along as the
     decision's batch.
 
     Args:
-        advisor: Who is asked.
+        suggest: Gives the answer.
         request: The question.
         tried: Called when the answer is there; the trials by then, which may be more than those of the request.
         judge: Asked about candidates for the next trial; an opening is diverse on purpose.
@@ -72,9 +78,9 @@ def ask(
 
     Raises:
         ReplyError: If no candidate is usable.
-        Exception: Whatever else the advisor raises.
+        Exception: Whatever else *suggest* raises.
     """
-    answer = list(advisor.suggest(request))
+    answer = list(suggest(request))
     usage = sum((advice.usage for advice in answer), Usage())
     history = tried()
     usable: list[Decision] = []

@@ -4,8 +4,10 @@ The bridge between values and Optuna: parameters and distributions, trials and o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -84,6 +86,15 @@ def repair_into(distribution: BaseDistribution, value: object) -> Any:
     return repaired
 
 
+def common(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
+    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
+    given = from_distribution(distribution)
+    if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
+        return distribution
+    low, high = max(given.low, parameter.low), min(given.high, parameter.high)
+    return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
+
+
 def to_observation(trial: FrozenTrial, number: int) -> Observation:
     """
     Return *trial* as it is told to an advisor.
@@ -115,6 +126,13 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         rationale=str(trial.user_attrs.get(RATIONALE, "")),
         details=trial.user_attrs.get(DETAILS, {}),
     )
+
+
+def told_with(trial: FrozenTrial, values: Mapping[str, Any]) -> FrozenTrial:
+    """Return *trial*, which begins to run, as it is told with the values that it will suggest."""
+    told = copy.copy(trial)
+    told.user_attrs = {**trial.user_attrs, PARAMS: {**values, **trial.user_attrs.get(PARAMS, {})}}
+    return told
 
 
 def python_scalar(value: Any) -> Any:

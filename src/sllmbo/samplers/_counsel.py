@@ -14,12 +14,13 @@ from typing import Any, Literal, TypeAlias
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sllmbo.advisors import AdviceRequest, Advisor
+from sllmbo.advisors import Advice, AdviceRequest, Advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, MissingExtra, ReplayMismatch, ReplyError
 from sllmbo.history import History
 from sllmbo.llm.meter import metered
 from sllmbo.samplers import _turns
+from sllmbo.samplers._ahead import LATE, STALE, Ahead, Question
 from sllmbo.samplers._ask import PAUSED, ask, decide, is_near, turns_to_wait
 from sllmbo.samplers._edits import Box, Edits, open_leeways
 from sllmbo.samplers._failure import fall_back, warn_of
@@ -30,8 +31,10 @@ from sllmbo.samplers._reader import Reader, memo_of
 from sllmbo.samplers._record import BATCH, FALLBACK, Decision, batch_of
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
+from sllmbo.usage import Usage
 
 OnFailure: TypeAlias = Literal["partner", "raise"]
+_Purpose: TypeAlias = Literal["opening", "next"]
 
 _LOUD = (ConfigError, MissingExtra, ReplayMismatch)
 """Mistakes of the user's, which no fallback may hide."""
@@ -41,7 +44,7 @@ class Counsel:
     """
     Asks the advisor, and turns answers into decisions. `AdvisedSampler` has the arguments.
 
-    Keeps nothing of a study but locks and what its reader keeps.
+    Keeps nothing of a study but locks, what its reader keeps, and a question that is asked ahead.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Counsel:
         budget: Budget | None,
         judging: bool,
         edits: Edits,
+        prefetch: bool,
     ) -> None:
         self._advisor = advisor
         self._task = task
@@ -68,6 +72,7 @@ class Counsel:
         self._budget = budget
         self._judging = judging
         self._edits: Edits = edits
+        self._prefetch = prefetch
         self._forget()
 
     def _forget(self) -> None:
@@ -75,9 +80,10 @@ class Counsel:
         self.opening_lock = threading.Lock()
         """Held by the thread that opens a study."""
         self._choosing = threading.Lock()
+        self._ahead = Ahead()
 
     def __getstate__(self) -> dict[str, Any]:
-        forgotten = ("reader", "opening_lock", "_choosing")
+        forgotten = ("reader", "opening_lock", "_choosing", "_ahead")
         return {name: value for name, value in vars(self).items() if name not in forgotten}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -134,8 +140,70 @@ class Counsel:
         turn: int,
         until_written: ExitStack,
     ) -> Decision:
-        """Ask what to try now."""
-        return self._ask(study, trial, trials, until_written, box=box, turn=turn, n=self._n_candidates, purpose="next")
+        """Return what to try now, by an answer that was asked for ahead if the sampler does that."""
+        n = self._n_candidates
+        return self._ask(study, trial, trials, until_written, box=box, turn=turn, n=n, purpose="next")
+
+    def wants_question(self, study: Study) -> bool:
+        """Tell whether a question may be asked ahead."""
+        return self._prefetch and self._ahead.of(study) is None
+
+    def ask_ahead(
+        self, study: Study, trials: Sequence[FrozenTrial], *, box: Box, turn: int, later: int, n_opening: int | None
+    ) -> None:
+        """
+        Ask in the background what to try in *turn*, unless the study ends before.
+
+        Args:
+            study: The study.
+            trials: All its trials.
+            box: Where the turn searches.
+            turn: The turn.
+            later: How many trials come first.
+            n_opening: How many turns the opening has, if it is one.
+        """
+        if turns_to_wait(trials, turn) or (n_opening and any(BATCH in trial.user_attrs for trial in trials)):
+            return
+        purpose: _Purpose = "opening" if n_opening else "next"
+        n = n_opening or self._n_candidates
+        request = self._request(study, trials, before=len(trials), box=box, turn=turn, n=n, purpose=purpose)
+        n_trials = self._task.n_trials
+        if n_trials is None or len(request.history) + later < n_trials:
+            self._ahead.ask(study, request, partial(self._suggest, study, request))
+
+    def _suggest(self, study: Study, request: AdviceRequest) -> Sequence[Advice]:
+        assert self._advisor is not None
+        with metered(StudyMeter(study, self._budget, request.purpose, request.turn)):
+            return list(self._advisor.suggest(request))
+
+    def _request(
+        self,
+        study: Study,
+        trials: Sequence[FrozenTrial],
+        *,
+        before: int,
+        box: Box,
+        turn: int,
+        n: int,
+        purpose: _Purpose,
+    ) -> AdviceRequest:
+        history: History = self.reader.history(study, trials, before=before)
+        left = None if self._task.n_trials is None else self._task.n_trials - len(history)
+        open_ = {}
+        if purpose == "next":
+            open_ = open_leeways(box, trials, history, before=before, edits=self._edits, remaining=left)
+        return AdviceRequest(
+            task=replace(self._task, direction=history.direction),
+            space=box.present,
+            history=history,
+            leeways=open_,
+            importance=importance(box.present, history),
+            memo=memo_of(trials, before=before),
+            n=n,
+            purpose=purpose,
+            turn=turn,
+            seed=self._seed,
+        )
 
     def _ask(
         self,
@@ -147,30 +215,19 @@ class Counsel:
         box: Box,
         turn: int,
         n: int,
-        purpose: Literal["opening", "next"],
+        purpose: _Purpose,
     ) -> Decision:
-        assert self._advisor is not None
-        waiting = turns_to_wait(trials, turn)
-        if waiting:
-            reason = f"the last questions failed; the next is asked {waiting} turns from here"
-            return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
-        history: History = self.reader.history(study, trials, before=trial.number)
-        left = None if self._task.n_trials is None else self._task.n_trials - len(history)
-        open_ = {}
-        if purpose == "next":
-            open_ = open_leeways(box, trials, history, before=trial.number, edits=self._edits, remaining=left)
-        request = AdviceRequest(
-            task=replace(self._task, direction=history.direction),
-            space=box.present,
-            history=history,
-            leeways=open_,
-            importance=importance(box.present, history),
-            memo=memo_of(trials, before=trial.number),
-            n=n,
-            purpose=purpose,
-            turn=turn,
-            seed=self._seed,
-        )
+        question = self._ahead.take(study, purpose) if self._prefetch else None
+        if question is None:
+            waiting = turns_to_wait(trials, turn)
+            if waiting:
+                reason = f"the last questions failed; the next is asked {waiting} turns from here"
+                return Decision(source=self._partner.name, fallback={"kind": PAUSED, "reason": reason})
+            if self._prefetch and purpose == "next":
+                return self._late(study)
+        request = self._request(study, trials, before=trial.number, box=box, turn=turn, n=n, purpose=purpose)
+        if question is not None and question.is_stale(request.history):
+            return self._stale(question, request.history)
 
         def tried() -> History:
             # Of several threads whose answers are there, one chooses and writes after the other.
@@ -178,16 +235,30 @@ class Counsel:
             return self.reader.history(study, _turns.all_trials(study))
 
         try:
-            with metered(StudyMeter(study, self._budget, purpose, turn)):
-                return ask(
-                    self._advisor,
-                    request,
-                    tried=tried,
-                    judge=partial(self._judge, study, trial, request, box),
-                    partner=self._partner.name,
-                )
+            decision = ask(
+                partial(self._suggest, study) if question is None else question.result,
+                request,
+                tried=tried,
+                judge=partial(self._judge, study, trial, request, box),
+                partner=self._partner.name,
+            )
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
-            return self._fall_back(error, trial, trials)
+            decision = self._fall_back(error, trial, trials)
+        return decision if question is None else replace(decision, asked=question.record(request.history))
+
+    def _late(self, study: Study) -> Decision:
+        question = self._ahead.of(study)
+        reason = "nothing was asked ahead: the mixing policy was not expected to give the turn to the advisor"
+        if question is not None:
+            reason = f"the question for turn {question.request.turn} is not answered yet"
+        return Decision(source=self._partner.name, fallback={"kind": LATE, "reason": reason})
+
+    def _stale(self, question: Question, now: History) -> Decision:
+        asked = question.record(now)
+        reason = f"the answer for turn {asked['turn']} was dropped: {asked['missed']} trials ended since it was asked"
+        usage = sum((advice.usage for advice in question.answer.result()), Usage())
+        fallback = {"kind": STALE, "reason": reason}
+        return Decision(source=self._partner.name, usage=usage, fallback=fallback, asked=asked)
 
     def _judge(
         self,

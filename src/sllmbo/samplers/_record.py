@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
 from sllmbo.advisors import Advice, Memo
 from sllmbo.space import Repair
 from sllmbo.usage import Usage
@@ -27,6 +30,8 @@ TURNED_DOWN = "sllmbo:turned_down"
 """Candidates of the advisor that were not used, with the reason."""
 PARAMS = "sllmbo:params"
 """The configuration that was decided on, before the objective asked for it."""
+ASKED = "sllmbo:asked"
+"""Of advice that was asked for ahead: {"turn" that it was meant for, "missed": trials that have ended since}."""
 BATCH = "sllmbo:batch"
 """The rest of an opening batch, for the turns that follow."""
 MIXING = "sllmbo:mixing"
@@ -82,6 +87,7 @@ class Decision:
     repairs: tuple[Repair, ...] = ()
     fallback: Mapping[str, str] | None = None
     turned_down: tuple[str, ...] = ()
+    asked: Mapping[str, int] | None = None
     batch: tuple[Advice, ...] = ()
     memo: Memo | None = None
     edits: tuple[AppliedEdit, ...] = ()
@@ -101,6 +107,7 @@ class Decision:
             REPAIRS: [_repair_to_json(repair) for repair in self.repairs[:_MOST]],
             FALLBACK: dict(self.fallback) if self.fallback else None,
             TURNED_DOWN: [_cut(reason, _REASON_LENGTH) for reason in self.turned_down[:_MOST]],
+            ASKED: dict(self.asked) if self.asked else None,
             BATCH: [_advice_to_json(advice) for advice in self.batch],
             MEMO: {"text": self.memo.text[:_MEMO_LENGTH], "after": self.memo.after} if self.memo else None,
             EDITS: [asdict(edit) for edit in self.edits],
@@ -124,10 +131,22 @@ class Decision:
             repairs=tuple(Repair(**repair) for repair in attrs.get(REPAIRS, ())),
             fallback=attrs.get(FALLBACK),
             turned_down=tuple(attrs.get(TURNED_DOWN, ())),
+            asked=attrs.get(ASKED),
             batch=batch_of(attrs),
             memo=Memo(**attrs[MEMO]) if MEMO in attrs else None,
             edits=edits_of(attrs),
         )
+
+
+def write(study: Study, trial: FrozenTrial, decision: Decision) -> None:
+    """Write *decision* on *trial*."""
+    for key, value in decision.to_attrs().items():
+        write_attr(study, trial, key, value)
+
+
+def write_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Write a user attribute on *trial*."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
 def edits_of(attrs: Mapping[str, Any]) -> tuple[AppliedEdit, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -132,6 +132,11 @@ def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial |
 def request_index(trials: Iterable[FrozenTrial], number: int) -> int:
     """Return the place of trial *number* among those that the user enqueued."""
     return sum(is_enqueued(trial) for trial in trials if trial.number < number)
+
+
+def stream(record: Mapping[str, Any]) -> int | str:
+    """Return the partner's stream of random numbers for a trial with this `TURN`: the turn, or which request it is."""
+    return f"request {record['request']}" if record["turn"] is None else int(record["turn"])
 
 
 def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | None:

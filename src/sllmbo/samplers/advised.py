@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,23 +21,25 @@ from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers import _turns
+from sllmbo.samplers._ahead import LOOKAHEAD
 from sllmbo.samplers._convert import (
+    common,
     contains,
-    from_distribution,
     from_distributions,
     repair_into,
     to_distribution,
     to_distributions,
+    told_with,
 )
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._feasible import Feasibility
 from sllmbo.samplers._partner import Partner
-from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision
+from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision, write, write_attr
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
-from sllmbo.space import Categorical, Float, Int, Parameter, Repair, SearchSpace
+from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
 
 Init: TypeAlias = Literal["llm", "random", "default"]
@@ -90,6 +93,8 @@ class AdvisedSampler(BaseSampler):
             no difference.
         edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
+        prefetch: Whether the advisor is asked while trials run (docs/adr/0015). A turn for which no answer is ready is
+            the partner's, so that what is tried depends on the clock as well as on *seed*.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -113,6 +118,7 @@ class AdvisedSampler(BaseSampler):
         judging: bool = False,
         failure_aware: bool = True,
         edits: Edits = "none",
+        prefetch: bool = False,
     ) -> None:
         _check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
@@ -137,6 +143,7 @@ class AdvisedSampler(BaseSampler):
             budget=budget,
             judging=judging,
             edits=self.edits,
+            prefetch=prefetch,
         )
         self._failure_aware = failure_aware
         self._forget()
@@ -177,8 +184,8 @@ class AdvisedSampler(BaseSampler):
             record["for"] = repeated.number if repeated else None
         study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
         if decision is not None:
-            _write(study, trial, decision)
-        self._open[trial._trial_id] = _Open(turn, _stream(record), decision)
+            write(study, trial, decision)
+        self._open[trial._trial_id] = _Open(turn, _turns.stream(record), decision)
         self._partner.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -207,15 +214,34 @@ class AdvisedSampler(BaseSampler):
                     until_written.enter_context(self._counsel.opening_lock)
                 opened.decision = self._decide(study, trial, opened, until_written)
                 if opened.standing:
-                    _write_attr(study, trial, MIXING, opened.standing)
-                _write(study, trial, opened.decision)
+                    write_attr(study, trial, MIXING, opened.standing)
+                write(study, trial, opened.decision)
         params = opened.decision.params
         if params is None:
-            return self._sample_by_partner(study, trial, search_space, opened)
-        values = {name: params[name] for name in search_space if name in params}
-        values = {name: value for name, value in values.items() if contains(search_space[name], value)}
-        self._partner.announce(study, trial, values)
+            values = self._sample_by_partner(study, trial, search_space, opened)
+        else:
+            values = {name: params[name] for name in search_space if name in params}
+            values = {name: value for name, value in values.items() if contains(search_space[name], value)}
+            self._partner.announce(study, trial, values)
+        if self._counsel.wants_question(study):
+            self._ask_ahead(study, trial, values)
         return values
+
+    def _ask_ahead(self, study: Study, trial: FrozenTrial, values: Mapping[str, Any]) -> None:
+        """Ask in the background for the first of the coming turns that is the advisor's by what is known now."""
+        trials = [told_with(t, values) if t.number == trial.number else t for t in _turns.all_trials(study)]
+        coming = copy.copy(trial)
+        coming.number = len(trials)
+        turn = _turns.free_turn(trials, coming.number)
+        for later in range(LOOKAHEAD):
+            opened = _Open(turn + later, turn + later, trials=trials)
+            role = self._role(study, coming, opened)
+            opens = later == 0 and self._init == "llm" and role == "opening" and turn == len(self._anchors)
+            if role == "advisor" or opens:
+                n_opening = self._n_opening if opens else None
+                box = self._box(study, coming, opened)
+                self._counsel.ask_ahead(study, trials, box=box, turn=turn + later, later=later, n_opening=n_opening)
+                return
 
     def _sample_by_partner(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution], opened: _Open
@@ -276,7 +302,7 @@ class AdvisedSampler(BaseSampler):
         partner = self._random if decision is not None and decision.source == "random" else self._partner
         box = self._box(study, trial, opened)
         if box.is_edited and param_name in box.present:
-            param_distribution = _common(param_distribution, box.present[param_name])
+            param_distribution = common(param_distribution, box.present[param_name])
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
     def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
@@ -287,7 +313,7 @@ class AdvisedSampler(BaseSampler):
         repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
         if value != given and repair not in opened.decision.repairs:
             opened.decision = replace(opened.decision, repairs=(*opened.decision.repairs, repair))
-            _write_attr(study, trial, REPAIRS, opened.decision.to_attrs()[REPAIRS])
+            write_attr(study, trial, REPAIRS, opened.decision.to_attrs()[REPAIRS])
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
@@ -296,7 +322,7 @@ class AdvisedSampler(BaseSampler):
         if state == TrialState.FAIL and not isinstance(error, KeyboardInterrupt):
             if FAILURE not in trial.user_attrs:
                 reason = "no finite number was told as its value" if error is None else describe_error(error)
-                _write_attr(study, trial, FAILURE, reason)
+                write_attr(study, trial, FAILURE, reason)
             study._storage.set_trial_system_attr(trial._trial_id, _turns.TOLD, True)
         self._partner.sampler.after_trial(study, trial, state, values)
 
@@ -309,7 +335,7 @@ class AdvisedSampler(BaseSampler):
             record = stored.system_attrs.get(_turns.TURN)
             if record is None:
                 record = {"turn": _turns.free_turn(_turns.all_trials(study), trial.number)}
-            opened = _Open(record["turn"], _stream(record), Decision.from_attrs(stored.user_attrs))
+            opened = _Open(record["turn"], _turns.stream(record), Decision.from_attrs(stored.user_attrs))
             self._open[trial._trial_id] = opened
         return opened
 
@@ -370,25 +396,3 @@ def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
     if params is None:
         return ()
     return (Decision(source="default", params=params, rationale="The default configuration."),)
-
-
-def _common(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
-    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
-    given = from_distribution(distribution)
-    if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
-        return distribution
-    low, high = max(given.low, parameter.low), min(given.high, parameter.high)
-    return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
-
-
-def _stream(record: Mapping[str, Any]) -> int | str:
-    return f"request {record['request']}" if record["turn"] is None else int(record["turn"])
-
-
-def _write(study: Study, trial: FrozenTrial, decision: Decision) -> None:
-    for key, value in decision.to_attrs().items():
-        _write_attr(study, trial, key, value)
-
-
-def _write_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -42,6 +42,8 @@ class LLMSampler(AdvisedSampler):
         seed: Seed of everything that is drawn.
         on_failure: "partner" or "raise".
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
+        prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
+            ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
 
@@ -65,6 +67,7 @@ class LLMSampler(AdvisedSampler):
         seed: int | None = None,
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
+        prefetch: bool = False,
         fixed_space: bool = False,
     ) -> None:
         super().__init__(
@@ -80,4 +83,5 @@ class LLMSampler(AdvisedSampler):
             on_failure=on_failure,
             budget=budget,
             edits="none" if fixed_space else "narrow",
+            prefetch=prefetch,
         )

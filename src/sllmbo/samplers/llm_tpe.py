@@ -49,6 +49,8 @@ class LLMTPESampler(AdvisedSampler):
         budget: What the questions of the study may cost (calls, tokens, US dollars), shared by all threads and
             processes on its storage. Once it is spent, the partner serves.
         judging: Whether TPE's density ratio and the failed trials may turn the advisor's candidates down.
+        prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
+            ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
 
@@ -83,6 +85,7 @@ class LLMTPESampler(AdvisedSampler):
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
         judging: bool = True,
+        prefetch: bool = False,
         fixed_space: bool = False,
     ) -> None:
         partner = partner if partner is not None else TPESampler()
@@ -100,4 +103,5 @@ class LLMTPESampler(AdvisedSampler):
             budget=budget,
             judging=judging,
             edits="none" if fixed_space else "narrow",
+            prefetch=prefetch,
         )

@@ -38,6 +38,7 @@ def make_sampler(
     seed: int | None = None,
     budget: Budget | None = None,
     edits: Edits = "none",
+    prefetch: bool = False,
 ) -> AdvisedSampler:
     """
     Return the sampler of *method*.
@@ -66,6 +67,7 @@ def make_sampler(
         seed=seed,
         budget=budget,
         edits=edits,
+        prefetch=prefetch,
     )
 
 

@@ -66,6 +66,8 @@ class Tuner:
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
+        prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
+            ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
 
@@ -105,6 +107,7 @@ class Tuner:
         seed: int | None = None,
         derive: Callable[[], SearchSpace] | None = None,
         budget: Budget | None = None,
+        prefetch: bool = False,
         fixed_space: bool = False,
     ) -> None:
         check_method(method)
@@ -127,6 +130,7 @@ class Tuner:
             seed=seed,
             budget=budget,
             edits="none" if fixed_space else "narrow" if self._is_given() else "all",
+            prefetch=prefetch,
         )
 
     def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:

@@ -78,6 +78,7 @@ def tune(
     cv: Any = 5,
     holdout_share: float = 0.2,
     pruner: BasePruner | None = None,
+    prefetch: bool = False,
     fixed_space: bool = False,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
@@ -128,6 +129,8 @@ def tune(
         cv: Number of folds, or a splitter of scikit-learn.
         holdout_share: Share of the rows that is set aside; 0 for none.
         pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
+        prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a trial for which no answer is
+            ready is served without. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not edit the search space during the study. It may narrow ranges, and widen
             those that nobody gave, on evidence; what does not pay within 8 trials is undone.
         storage: An Optuna storage or its URL; None keeps the study in memory.
@@ -189,6 +192,7 @@ def tune(
         seed=seed,
         derive=lambda: derive_space(spec),
         budget=budget,
+        prefetch=prefetch,
         fixed_space=fixed_space,
     )
     _check_space(tuner.space, spec)
