@@ -169,7 +169,7 @@ def test_what_is_stable_comes_first() -> None:
 @pytest.mark.parametrize(
     ("n_trials", "expected"),
     [
-        (None, "Propose 4 configurations to run next. Put the one to run first in front"),
+        (None, "Propose 4 configurations to run next. Put the best in front"),
         (14, "Propose 4 configurations to run next."),
         (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
         (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
@@ -181,7 +181,7 @@ def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
     history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
     text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
     assert f"REQUEST\n{expected}" in text
-    assert ("the others are spares" in text) == ("Propose 1 " not in text)
+    assert ("Where it is turned down" in text) == ("Propose 1 " not in text)
 
 
 def test_request_without_a_best() -> None:
@@ -217,7 +217,7 @@ def test_table() -> None:
         "-,#4,-,running,-,rbf,30,-",
     ] == table(prompt)
     assert "Spread over folds: about 0.021." in prompt.text
-    assert "Improvements of trials (mean percentile, 100 best): you 1 of 1 (75), tpe 0 of 1 (0)," in prompt.text
+    assert "New bests of trials (mean percentile, 100 best): you 1 of 1 (75), tpe 0 of 1 (0)," in prompt.text
     assert "left out" not in prompt.text
 
 
@@ -333,7 +333,7 @@ def test_regions() -> None:
     trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
     told = regions_of(SMALL, trials)
     # On the log scale the quartiles of 0, 1, 2, 3 are 0.75 and 2.25, those of 4, ..., 15 are 6.75 and 12.25.
-    assert "good 0.011..0.012; rest 0.019..0.032; 3 good at the low edge; untried above 0.042" == told["C"]
+    assert "good 0.011..0.012; rest 0.019..0.032; 3 good at the low limit; untried above 0.042" == told["C"]
     assert "never tried" == told["degree"]
     assert "good 0.01..0.012; " in regions_of(SMALL, trials[:10])["C"]
     assert ["kernel"] == list(regions_of(SMALL, trials[:9]))
@@ -359,9 +359,9 @@ def test_what_each_side_has_earned() -> None:
     trials += [observation(6, {"C": 9.0}, source="tpe", state="failed", value=None)]
     trials += [observation(7, {"C": 9.5}, source="tpe", state="running", value=None)]
     # Of six: 0.6 is at 7/12 and 0.3 at 1/12; 0.4 at 3/12, 0.7 at 9/12, and what failed at 0.
-    line = section(suggestions(SMALL, History("maximize", tuple(trials))), "Improvements")
-    assert "Improvements of trials (mean percentile, 100 best): you 1 of 2 (33), tpe 1 of 3 (33)." == line
-    assert "Improvements" not in suggestions(SMALL, History("maximize", tuple(trials[:1]))).text
+    line = section(suggestions(SMALL, History("maximize", tuple(trials))), "New bests")
+    assert "New bests of trials (mean percentile, 100 best): you 1 of 2 (33), tpe 1 of 3 (33)." == line
+    assert "New bests" not in suggestions(SMALL, History("maximize", tuple(trials[:1]))).text
 
 
 @pytest.mark.parametrize("n", [0, 10, 100])
@@ -380,7 +380,7 @@ def test_trials_alone() -> None:
     bare = suggestions(history=History("maximize", trials), memory=TableMemory()).text
     assert "FAILURES" in bare
     assert "rank,trial,by," in bare
-    assert "Improvements" not in bare
+    assert "New bests" not in bare
     assert "PARAMETERS" not in bare
     nothing = suggestions(history=History("maximize", trials), memory=NoMemory())
     assert "30 of 400 trials were run; what they were and what came of them is not told." in nothing.text
@@ -753,7 +753,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/5", "dbe54e18864b"),
+        ("suggest", "suggest/6", "4e9eee407f8d"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )
@@ -762,3 +762,12 @@ def test_words_and_version_change_together(name: str, version: str, digest: str)
     text = (files("sllmbo.prompts") / "templates" / f"{name}.md").read_bytes()
     assert version == load_template(name).version
     assert digest == hashlib.sha256(text).hexdigest()[:12]
+
+
+def test_what_became_of_the_last_advice_is_told() -> None:
+    """Also where its row is left out: value and rank, or that it failed."""
+    trials = tuple(observation(i, {"C": float(i)}, source=("llm", "tpe")[i % 2], value=float(i)) for i in range(5))
+    assert "\nYour last: #4, 4, rank 1 of 5.\n" in suggestions(SMALL, History("maximize", trials)).text
+    failed = (*trials, observation(5, {"C": 0.1}, source="llm", state="failed", value=None))
+    assert "\nYour last: #5, failed.\n" in suggestions(SMALL, History("maximize", failed)).text
+    assert "Your last" not in suggestions(SMALL, History("maximize", trials[1:2])).text

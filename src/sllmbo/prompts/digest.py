@@ -53,8 +53,8 @@ def digest(
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
     state, failures = _state(study, n_trials), _unsuccessful(study)
-    if not only_trials and (earned := _earned(history)):
-        state += f"\n{earned}"
+    if not only_trials:
+        state = "\n".join(filter(None, (state, _earned(history), _last_advice(study))))
     room = limit - sum(words.tokens(part) + 1 for part in (state, failures))
     told = "" if only_trials else regions(study, importance, room - words.tokens(trial_table(study, 0)))
     table = trial_table(study, room - words.tokens(told) - 1)
@@ -84,7 +84,19 @@ def _earned(history: History) -> str:
         own = {o.number: place for o, place in places if o.source == source}
         mean = 100 * statistics.fmean(own.values())
         told.append(f"{author(source)} {len(own.keys() & steps.keys())} of {len(own)} ({mean:.0f})")
-    return f"Improvements of trials (mean percentile, 100 best): {words.some(told, _N_SOURCES)}." if told else ""
+    return f"New bests of trials (mean percentile, 100 best): {words.some(told, _N_SOURCES)}." if told else ""
+
+
+def _last_advice(study: Standing) -> str:
+    """Return what became of the advisor's latest trial, whose row may be left out."""
+    own = [o for o in study.history if author(o.source) == "you"]
+    if not own:
+        return ""
+    ranks = {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
+    last = own[-1]
+    if last.number not in ranks:
+        return f"Your last: #{last.number}, {last.state}."
+    return f"Your last: #{last.number}, {study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}."
 
 
 def _unsuccessful(study: Standing) -> str:
