@@ -8,6 +8,7 @@ every resumed study gets the same answer.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
@@ -51,7 +52,7 @@ class Bernoulli:
 
     def advisor_serves(self, *, seed: int, turn: int, history: History) -> bool:  # noqa: ARG002
         """Throw the coin of this turn."""
-        return derive_seed(seed, "mixing", turn) / 2**32 < self.p
+        return _coin(seed, turn) < self.p
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,9 @@ class Alternating:
 
 _NEITHER = ("", "default", "tuned-default", "user", "random", "repeat")
 """Sources whose trials say nothing about advisor or partner."""
+
+_NOTHING = 1e-9
+"""A trial that counts less than this is too old to matter."""
 
 _SPREAD = math.sqrt(1 / 12)
 """Standard deviation of a percentile when nobody is better than anybody."""
@@ -82,6 +86,10 @@ class Standing:
     n_advisor: float
     """How many recent trials that mean is worth."""
     n_partner: float
+
+    def advisor_serves(self, *, seed: int, turn: int) -> bool:
+        """Throw the coin of *turn*, weighted by the share."""
+        return _coin(seed, turn) < self.share
 
     def __str__(self) -> str:
         found = f"advisor at percentile {self.advisor:.0%} (n {self.n_advisor:.1f}), "
@@ -117,14 +125,16 @@ class Adaptive:
 
     def advisor_serves(self, *, seed: int, turn: int, history: History) -> bool:
         """Throw the coin of this turn, weighted by what the study has shown."""
-        return derive_seed(seed, "mixing", turn) / 2**32 < self.standing(history).share
+        return self.standing(history).advisor_serves(seed=seed, turn=turn)
 
     def standing(self, history: History) -> Standing:
         """Return what *history* shows, and the share that follows."""
         sums = {"advisor": 0.0, "partner": 0.0}
         weights = {"advisor": 0.0, "partner": 0.0}
         weight = 1.0
-        for source, percentile in reversed(_percentiles(history)):
+        for source, percentile in _latest_percentiles(history):
+            if weight < _NOTHING:
+                break
             if source not in _NEITHER:
                 side = "partner" if source == self.partner else "advisor"
                 sums[side] += weight * percentile
@@ -137,16 +147,17 @@ class Adaptive:
         return Standing(share, means["advisor"], means["partner"], weights["advisor"], weights["partner"])
 
 
-def _percentiles(history: History) -> list[tuple[str, float]]:
-    """Return source and percentile of each finished trial, in order; 1 is the best."""
-    values = np.array([o.value for o in history.complete()], dtype=float)
-    ordered = np.sort(values)
-    found: list[tuple[str, float]] = []
-    for o in history:
+def _latest_percentiles(history: History) -> Iterator[tuple[str, float]]:
+    """Yield source and percentile of each finished trial, the last one first; 1 is the best."""
+    ordered = np.sort(np.array([o.value for o in history.complete()], dtype=float))
+    for o in reversed(history.observations):
         if o.state == "complete" and o.value is not None:
-            below = np.searchsorted(ordered, o.value, "left") + np.searchsorted(ordered, o.value, "right")
+            below = ordered.searchsorted(o.value, "left") + ordered.searchsorted(o.value, "right")
             rank = float(below) / (2.0 * len(ordered))
-            found.append((o.source, 1.0 - rank if history.direction == "minimize" else rank))
+            yield o.source, 1.0 - rank if history.direction == "minimize" else rank
         elif o.state != "running":
-            found.append((o.source, 0.0))
-    return found
+            yield o.source, 0.0
+
+
+def _coin(seed: int, turn: int) -> float:
+    return derive_seed(seed, "mixing", turn) / 2**32
