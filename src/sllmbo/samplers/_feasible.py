@@ -18,11 +18,13 @@ from sllmbo._random import generator
 from sllmbo.history import History
 from sllmbo.space import Categorical, SearchSpace
 
-FEASIBLE = 0.8
+FEASIBLE = 0.9
 """A configuration that works with this probability is as good as one that works for sure."""
 
-_CAUTION = 4.0
-"""How much a doubtful configuration must be worth: its density ratio times its odds to this power counts."""
+_CAUTION = 60.0
+_LEAST_CAUTION = 2.0
+_RECENT = 20
+"""A density ratio is multiplied by the odds to a power: 60 times the share of the latest 20 trials that failed, or 2."""
 
 _FEWEST = 2
 """So many failed and so many other trials are needed for an estimate."""
@@ -67,6 +69,7 @@ class Feasibility:
         ended = [o for o in history if o.state != "running"][-_LATEST:]
         self._works = np.array([o.state != "failed" for o in ended])
         self._known = is_known(history)
+        self._caution = max(_LEAST_CAUTION, _CAUTION * float(np.mean(~self._works[-_RECENT:])) if ended else 0.0)
         if self._known:
             self._places = self._placed(internal(self._space, [o.params for o in ended]))
             self._nearness = self._fitted()
@@ -88,7 +91,7 @@ class Feasibility:
 
     def worth(self, columns: _Columns) -> NDArray[np.float64]:
         """Return what to add to the logarithm of a density ratio at each point."""
-        return np.asarray(_CAUTION * np.log(np.minimum(self.odds(columns), FEASIBLE)))
+        return np.asarray(self._caution * np.log(np.minimum(self.odds(columns), FEASIBLE)))
 
     def _fitted(self) -> dict[str, float]:
         likeness = {name: self._likeness(name, places, places) for name, places in self._places.items()}
