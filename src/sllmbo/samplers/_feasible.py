@@ -24,7 +24,7 @@ FEASIBLE = 0.9
 _CAUTION = 60.0
 _LEAST_CAUTION = 2.0
 _RECENT = 20
-"""A density ratio is multiplied by the odds to a power: 60 times the share of the latest 20 trials that failed, or 2."""
+"""The power of the odds by which a density ratio is multiplied: 60 x the failed share of the latest 20, at least 2."""
 
 _FEWEST = 2
 """So many failed and so many other trials are needed for an estimate."""
