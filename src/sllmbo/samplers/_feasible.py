@@ -67,12 +67,14 @@ class Feasibility:
     def __init__(self, space: Mapping[str, BaseDistribution], history: History) -> None:
         self._space = {name: distribution for name, distribution in space.items() if not distribution.single()}
         ended = [o for o in history if o.state != "running"][-_LATEST:]
-        self._works = np.array([o.state != "failed" for o in ended])
+        self._works = np.array([o.state != "failed" for o in ended], dtype=bool)
         self._known = is_known(history)
-        self._caution = max(_LEAST_CAUTION, _CAUTION * float(np.mean(~self._works[-_RECENT:])) if ended else 0.0)
         if self._known:
             self._places = self._placed(internal(self._space, [o.params for o in ended]))
             self._nearness = self._fitted()
+        self._caution = _LEAST_CAUTION
+        if all(o.params.keys() <= space.keys() for o in ended):  # else what is drawn later can still avoid failing
+            self._caution = max(_LEAST_CAUTION, _CAUTION * sum(~self._works[-_RECENT:]) / _RECENT)
 
     def of(self, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return the probability of each point not to fail; 1 without evidence."""
