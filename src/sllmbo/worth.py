@@ -5,10 +5,11 @@ What each source of trials has earned, and whether the advisor was worth its pri
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from sllmbo.history import History, Observation
 from sllmbo.usage import Usage
@@ -173,15 +174,19 @@ def measure_worth(
 
 def percentiles(history: History) -> list[tuple[Observation, float]]:
     """Return each finished trial with its percentile among the complete ones, in order; 1 is best, failed ones 0."""
-    values = sorted(float(o.value or 0.0) for o in history.complete())
-    found: list[tuple[Observation, float]] = []
-    for o in history:
+    return list(latest_percentiles(history))[::-1]
+
+
+def latest_percentiles(history: History) -> Iterator[tuple[Observation, float]]:
+    """Yield what `percentiles` returns, the latest trial first; for those who need only the last ones."""
+    ordered = np.sort(np.array([o.value for o in history.complete()], dtype=float))
+    for o in reversed(history.observations):
         if o.state == "complete" and o.value is not None:
-            rank = (bisect_left(values, o.value) + bisect_right(values, o.value)) / (2.0 * len(values))
-            found.append((o, 1.0 - rank if history.direction == "minimize" else rank))
+            below = ordered.searchsorted(o.value, "left") + ordered.searchsorted(o.value, "right")
+            rank = float(below) / (2.0 * len(ordered))
+            yield o, 1.0 - rank if history.direction == "minimize" else rank
         elif o.state != "running":
-            found.append((o, 0.0))
-    return found
+            yield o, 0.0
 
 
 def _source(observation: Observation) -> str:

@@ -10,7 +10,8 @@ from sllmbo._random import generator
 from sllmbo.history import History, Observation
 from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMTPESampler
 from sllmbo.samplers._ask import is_near
-from sllmbo.samplers._feasible import Feasibility
+from sllmbo.samplers._convert import to_distributions
+from sllmbo.samplers._feasible import Feasibility, is_known
 from sllmbo.samplers._judge import margin
 from sllmbo.samplers._record import SOURCE, TURNED_DOWN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
@@ -97,7 +98,7 @@ def test_feasibility_learns_a_limit():
             for i, p in enumerate(points)
         ),
     )
-    fine, bad = Feasibility(SPACE, history, seed=0).of([{"x": 0.2, "y": 0.2}, {"x": 0.9, "y": 0.9}])
+    fine, bad = Feasibility(to_distributions(SPACE), history).of([{"x": 0.2, "y": 0.2}, {"x": 0.9, "y": 0.9}])
     assert fine > 0.8
     assert bad < 0.2
 
@@ -105,9 +106,44 @@ def test_feasibility_learns_a_limit():
 def test_one_failure_is_no_evidence():
     """With a single failed trial nothing is known, and everything counts as feasible."""
     history = History("minimize", (Observation(0, {"x": 0.1, "y": 0.1}, state="failed"),))
-    feasibility = Feasibility(SPACE, history, seed=0)
-    assert not feasibility.known
+    feasibility = Feasibility(to_distributions(SPACE), history)
+    assert not is_known(history)
     assert [1.0] == feasibility.of([{"x": 0.1, "y": 0.1}]).tolist()
+
+
+def test_a_parameter_that_has_no_part_in_failing_is_left_out():
+    """Where only one category fails, no value of another parameter makes it likelier to work."""
+    space = SearchSpace({"k": Categorical(["a", "b"]), "x": Float(0.0, 1.0)})
+    points = [{"k": "ab"[i % 2], "x": i / 40} for i in range(20)]
+    history = History(
+        "minimize",
+        tuple(Observation(i, p, state="failed" if p["k"] == "a" else "complete") for i, p in enumerate(points)),
+    )
+    odds = Feasibility(to_distributions(space), history).of([{"k": "a", "x": 1.0}, {"k": "b", "x": 1.0}])
+    assert odds[0] < 0.1
+    assert odds[1] > 0.9
+
+
+def test_far_from_all_trials_the_odds_are_even():
+    """What nobody has tried is neither safe nor forbidden."""
+    points = [{"x": 0.01 * i, "y": 0.02 * (i % 5)} for i in range(20)]
+    history = History(
+        "minimize",
+        tuple(Observation(i, p, state="failed" if p["x"] > 0.1 else "complete") for i, p in enumerate(points)),
+    )
+    assert Feasibility(to_distributions(SPACE), history).of([{"x": 0.95, "y": 0.95}])[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_values_of_other_ranges_and_types_are_no_obstacle():
+    """Trials of another space, and fixed parameters, are looked at as far as they have a meaning."""
+    space = SearchSpace({"lr": Float(1e-4, 1.0, log=True), "k": Categorical(["a", "b"]), "n": Int(1, 4)})
+    odd = [{"lr": -3.0, "k": "c"}, {"lr": 1e300, "n": "many"}, {"k": "a", "n": 10**6}, {"lr": 0.1}]
+    history = History(
+        "minimize", tuple(Observation(i, p, state="failed" if i < 2 else "complete") for i, p in enumerate(odd))
+    )
+    distributions = {**to_distributions(space), "fixed": optuna.distributions.FloatDistribution(1.0, 1.0)}
+    odds = Feasibility(distributions, history).of([{"lr": 0.1, "k": "a", "n": 2, "fixed": 1.0}])
+    assert 0.0 < odds[0] < 1.0
 
 
 def half_fails(trial):
@@ -124,6 +160,32 @@ def test_four_of_five_trials_are_where_the_objective_works(seed):
     study.optimize(half_fails, n_trials=50, catch=MemoryError)
     states = [trial.state.name for trial in study.trials[20:]]
     assert states.count("COMPLETE") >= 0.8 * len(states)
+
+
+def branches_fail(trial):
+    kernel = trial.suggest_categorical("kernel", ["poly", "rbf"])
+    gamma = trial.suggest_float(f"gamma_{kernel}", 0.0, 1.0)
+    if gamma > 0.4:
+        raise ValueError("does not converge")
+    return (gamma - 0.2) ** 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_parameter_under_a_condition_is_drawn_where_trials_work(seed):
+    """What TPE draws by itself, beside the joint values, stays away from failures too."""
+    study = optuna.create_study(sampler=AdvisedSampler(None, init="default", seed=seed))
+    study.optimize(branches_fail, n_trials=50, catch=ValueError)
+    states = [trial.state.name for trial in study.trials[20:]]
+    assert states.count("COMPLETE") >= 0.8 * len(states)
+
+
+def test_a_partner_without_a_joint_density_stays_away_from_failures_too():
+    """Univariate TPE is steered parameter by parameter."""
+    partner = optuna.samplers.TPESampler(multivariate=False)
+    study = optuna.create_study(sampler=AdvisedSampler(None, space=SPACE, init="default", seed=0, partner=partner))
+    study.optimize(half_fails, n_trials=50, catch=MemoryError)
+    states = [trial.state.name for trial in study.trials[20:]]
+    assert states.count("COMPLETE") >= 0.7 * len(states)
 
 
 def test_without_failures_the_partner_is_untouched():

@@ -149,6 +149,8 @@ def applied_edits(
 
 
 def _entries(trials: Sequence[FrozenTrial], before: int) -> Iterator[_Entry]:
+    if not [trial for trial in trials if EDITS in trial.user_attrs]:  # as in most studies
+        return
     number = -1
     for trial in trials:
         if trial.number >= before or trial.state == TrialState.WAITING or is_abandoned(trial):

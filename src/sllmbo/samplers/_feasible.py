@@ -1,5 +1,5 @@
 """
-Where trials fail: an estimate from the failed and the complete trials that steers both sides.
+Where trials fail: an estimate from the failed and the other trials that steers both sides.
 
 A failed trial is evidence about feasibility and never a value in a density: told as a penalty, the failures of one side
 drag the other into the failing region (arXiv 2603.24647).
@@ -12,94 +12,168 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from sllmbo._random import derive_seed, generator
+from sllmbo._random import generator
 from sllmbo.history import History
 from sllmbo.space import Categorical, SearchSpace
 
-FEASIBLE = 0.8
-"""A configuration that is likelier to fail than this leaves over is avoided: estimates at the edge are even odds."""
+FEASIBLE = 0.9
+"""A configuration that works with this probability is as good as one that works for sure."""
+
+_CAUTION = 60.0
+_LEAST_CAUTION = 2.0
+_RECENT = 20
+"""The power of the odds by which a density ratio is multiplied: 60 x the failed share of the latest 20, at least 2."""
+
+_FEWEST = 2
+"""So many failed and so many other trials are needed for an estimate."""
+_LATEST = 200
+"""So many trials are looked at."""
+
+_PRIOR = 0.3
+"""What even odds count for beside a trial with the same configuration: far from all trials, the odds are even."""
+_NEARNESSES = (100.0, 30.0, 6.0, 0.0)
+"""Inverse squares of bandwidths, as a share of a parameter's scale; the last one leaves the parameter out."""
+_MISMATCHES = (4.0, 1.5, 0.0)
+"""What another category takes from the logarithm of a trial's weight."""
+
+_Columns = Mapping[str, NDArray[np.float64]]
 
 _N_POOL = 128
 _N_GOOD = 5
 _REACHES = (0.03, 0.1, 0.3)
 """How far from a good trial to look, as a share of each scale."""
 
-_FEWEST = 2
-"""So many failed and so many other trials are needed for an estimate."""
+
+def is_known(history: History) -> bool:
+    """Tell whether there is evidence of where trials fail."""
+    n_failed = len(history.failures())
+    return n_failed >= _FEWEST and sum(o.state in ("complete", "pruned") for o in history) >= _FEWEST
 
 
 class Feasibility:
     """
-    The probability that a configuration does not fail, by a forest over the trials of a study.
+    The probability that a configuration does not fail, by a kernel estimate over the trials of a study.
 
-    Extremely randomised trees (Geurts et al. 2006) cut along single parameters, as memory limits and invalid
-    combinations do, and need no scale.
+    Each parameter's bandwidth is the likeliest one with each trial left out, so that parameters which have no part in
+    failing are left out and a clear edge is a sharp one.
 
     Args:
-        space: The search space.
+        space: The parameters that are looked at; a trial may lack some.
         history: The trials so far; pruned ones did not fail.
-        seed: Seed of the forest.
     """
 
-    def __init__(self, space: SearchSpace, history: History, *, seed: int) -> None:
-        self._space = space
-        self._seed = seed
-        self._good = [o.params for o in history.ranked()[:_N_GOOD]]
-        ended = [o for o in history if o.state != "running"]
-        failed = [o.state == "failed" for o in ended]
-        self._forest: Any = None
-        if sum(failed) >= _FEWEST and len(failed) - sum(failed) >= _FEWEST:
-            from sklearn.ensemble import ExtraTreesClassifier
+    def __init__(self, space: Mapping[str, BaseDistribution], history: History) -> None:
+        self._space = {name: distribution for name, distribution in space.items() if not distribution.single()}
+        ended = [o for o in history if o.state != "running"][-_LATEST:]
+        self._works = np.array([o.state != "failed" for o in ended], dtype=bool)
+        self._known = is_known(history)
+        if self._known:
+            self._places = self._placed(internal(self._space, [o.params for o in ended]))
+            self._nearness = self._fitted()
+        self._caution = _LEAST_CAUTION
+        if all(o.params.keys() <= space.keys() for o in ended):  # else what is drawn later can still avoid failing
+            self._caution = max(_LEAST_CAUTION, _CAUTION * sum(~self._works[-_RECENT:]) / _RECENT)
 
-            self._forest = ExtraTreesClassifier(100, min_samples_leaf=2, random_state=derive_seed(seed, "feasible"))
-            self._forest.fit(self._places([o.params for o in ended]), np.array(failed))
+    def of(self, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return the probability of each point not to fail; 1 without evidence."""
+        return self.odds(internal(self._space, points)) if points else np.ones(0)
 
-    @property
-    def known(self) -> bool:
-        """Whether there is evidence of where trials fail."""
-        return self._forest is not None
+    def odds(self, columns: _Columns) -> NDArray[np.float64]:
+        """Return the same of points as `internal` gives them."""
+        n = len(next(iter(columns.values()), ()))
+        if not self._known:
+            return np.ones(n)
+        log = np.zeros((n, len(self._works)))
+        for name, places in self._placed({name: columns[name] for name in self._space}).items():
+            if self._nearness[name]:
+                log += self._nearness[name] * self._likeness(name, places, self._places[name])
+        return self._smoothed(np.exp(log))
 
-    def of(self, candidates: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        """Return the probability of each candidate not to fail; 1 without evidence."""
-        if self._forest is None or not candidates:
-            return np.ones(len(candidates))
-        return np.asarray(self._forest.predict_proba(self._places(candidates))[:, 0], dtype=np.float64)
+    def worth(self, columns: _Columns) -> NDArray[np.float64]:
+        """Return what to add to the logarithm of a density ratio at each point."""
+        return np.asarray(self._caution * np.log(np.minimum(self.odds(columns), FEASIBLE)))
 
-    def accepts(self, point: Mapping[str, Any]) -> bool:
-        """Tell whether *point* lies in the space and is likely not to fail."""
-        inside = all(parameter.contains(point[name]) for name, parameter in self._space.items())
-        return inside and bool(self.of([point])[0] >= FEASIBLE)
+    def _fitted(self) -> dict[str, float]:
+        likeness = {name: self._likeness(name, places, places) for name, places in self._places.items()}
+        choices = {
+            name: _MISMATCHES if isinstance(self._space[name], CategoricalDistribution) else _NEARNESSES
+            for name in likeness
+        }
+        chosen = {name: options[1] for name, options in choices.items()}
+        log = sum((chosen[name] * matrix for name, matrix in likeness.items()), np.zeros(2 * self._works.shape))
+        np.fill_diagonal(log, -np.inf)
+        best = self._likelihood(log)
+        for name, matrix in likeness.items():
+            rest = log - chosen[name] * matrix
+            for option in choices[name]:
+                likelihood = self._likelihood(rest + option * matrix)
+                if likelihood > best:
+                    best, chosen[name] = likelihood, option
+            log = rest + chosen[name] * matrix
+        return chosen
 
-    def pool(self, turn: int) -> list[dict[str, Any]]:
-        """Return points across the space and around the good trials, to choose from in *turn*."""
-        rng = generator(self._seed, "feasible", turn)
-        pool: list[dict[str, Any]] = [dict(self._space.sample(rng)) for _ in range(_N_POOL)]
-        for index in range(_N_POOL if self._good else 0):
-            good, reach = self._good[index % len(self._good)], float(rng.choice(_REACHES))
-            pool.append({name: self._beside(name, good, reach, rng) for name in self._space})
-        return pool
+    def _likelihood(self, log: NDArray[np.float64]) -> float:
+        odds = self._smoothed(np.exp(log))
+        return float(np.log(np.where(self._works, odds, 1.0 - odds)).sum())
 
-    def _beside(self, name: str, good: Mapping[str, Any], reach: float, rng: np.random.Generator) -> Any:
-        parameter = self._space[name]
-        place = _place(parameter, good[name]) if name in good else -1.0
-        if place < 0.0 or (isinstance(parameter, Categorical) and rng.random() < reach):
-            return parameter.from_unit(float(rng.random()))
-        if isinstance(parameter, Categorical):
-            return good[name]
-        return parameter.from_unit(float(np.clip(place + reach * rng.standard_normal(), 0.0, 1.0)))
+    def _smoothed(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((weights @ self._works + _PRIOR / 2.0) / (weights.sum(axis=1) + _PRIOR))
 
-    def _places(self, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        rows = [
-            [_place(parameter, point[name]) if name in point else -1.0 for name, parameter in self._space.items()]
-            for point in points
-        ]
-        return np.array(rows, dtype=np.float64)
+    def _likeness(self, name: str, one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return at most 0, and 0 where a parameter does not exist on one side: its condition tells them apart."""
+        apart = np.nan_to_num(one[:, None] - other[None, :])
+        if isinstance(self._space[name], CategoricalDistribution):
+            return np.asarray(-(apart != 0.0).astype(np.float64))
+        return np.asarray(-0.5 * apart**2)
+
+    def _placed(self, columns: _Columns) -> dict[str, NDArray[np.float64]]:
+        """Return *columns* on each parameter's unit scale."""
+        return {name: _places(self._space[name], column) for name, column in columns.items()}
 
 
-def _place(parameter: Any, value: Any) -> float:
-    """Return where *value* lies on the parameter's unit scale; values of other spaces lie outside it."""
+def internal(
+    space: Mapping[str, BaseDistribution], points: Sequence[Mapping[str, Any]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return Optuna's internal values by parameter; not a number where a point has none."""
+    return {name: np.array([_internal(d, point.get(name)) for point in points]) for name, d in space.items()}
+
+
+def pool(space: SearchSpace, history: History, *, seed: int, turn: int | str) -> list[dict[str, Any]]:
+    """Return points across *space* and around the good trials, to choose from in *turn*."""
+    rng = generator(seed, "feasible", turn)
+    best = [o.params for o in history.ranked()[:_N_GOOD]]
+    points: list[dict[str, Any]] = [dict(space.sample(rng)) for _ in range(_N_POOL)]
+    for index in range(_N_POOL if best else 0):
+        good, reach = best[index % len(best)], float(rng.choice(_REACHES))
+        points.append({name: _beside(parameter, name, good, reach, rng) for name, parameter in space.items()})
+    return points
+
+
+def _beside(parameter: Any, name: str, good: Mapping[str, Any], reach: float, rng: np.random.Generator) -> Any:
     try:
-        return float(parameter.to_unit(value))
+        place = float(parameter.to_unit(good[name]))
+    except (KeyError, TypeError, ValueError, StopIteration):
+        place = -1.0
+    if place < 0.0 or (isinstance(parameter, Categorical) and rng.random() < reach):
+        return parameter.from_unit(float(rng.random()))
+    if isinstance(parameter, Categorical):
+        return good[name]
+    return parameter.from_unit(float(np.clip(place + reach * rng.standard_normal(), 0.0, 1.0)))
+
+
+def _internal(distribution: BaseDistribution, value: Any) -> float:
+    try:
+        return float(distribution.to_internal_repr(value))
     except (TypeError, ValueError):
-        return -1.0
+        return np.nan
+
+
+def _places(distribution: Any, column: NDArray[np.float64]) -> NDArray[np.float64]:
+    if isinstance(distribution, CategoricalDistribution):
+        return column
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        low, high, column = np.log(low), np.log(high), np.log(np.where(column > 0.0, column, np.nan))
+    return np.clip((column - low) / (high - low), -1.0, 2.0)  # of other ranges

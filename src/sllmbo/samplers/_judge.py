@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -70,7 +71,9 @@ def turned_down(
         return ["" for _ in candidates]
     rng = generator(seed, "judging", turn)
     reference = [box.present.sample(rng) for _ in range(_N_REFERENCE)]
-    scores = acquisition(sampler, study, trial, joint, [*candidates, *reference])
+    points = [*candidates, *reference]
+    columns = {name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in joint.items()}
+    scores = acquisition(sampler, study, trial, joint, columns)
     among, others = scores[: len(candidates)], scores[len(candidates) :]
     ranks = [float((others < score).mean()) for score in among]
     return [
@@ -84,9 +87,26 @@ def acquisition(
     study: Study,
     trial: FrozenTrial,
     space: dict[str, BaseDistribution],
-    points: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, NDArray[Any]],
 ) -> NDArray[np.float64]:
-    """Return TPE's log density ratio at each point, as its own `_sample` computes it."""
+    """Return TPE's log density ratio at points that are given in Optuna's internal values, by parameter."""
+    good, rest = _densities(sampler, study, trial, space)
+    return np.asarray(sampler._compute_acquisition_func(dict(columns), good, rest), dtype=np.float64)
+
+
+def good_draws(
+    sampler: TPESampler, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], n: int
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Return *n* draws from TPE's density of the good trials, in Optuna's internal values, and their log ratios."""
+    good, rest = _densities(sampler, study, trial, space)
+    columns = good.sample(sampler._rng.rng, n)
+    return columns, np.asarray(sampler._compute_acquisition_func(columns, good, rest), dtype=np.float64)
+
+
+def _densities(
+    sampler: TPESampler, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]
+) -> tuple[_ParzenEstimator, _ParzenEstimator]:
+    """Return TPE's densities of the good trials and of the others, as its own `_sample` builds them."""
     states = [TrialState.COMPLETE, TrialState.PRUNED]
     if sampler._constant_liar:
         states.append(TrialState.RUNNING)
@@ -95,6 +115,4 @@ def acquisition(
     n = sum(other.state != TrialState.RUNNING for other in trials)
     below, above = _split_trials(study, trials, (sampler._gamma or default_gamma)(n))
     good = sampler._build_parzen_estimator(study, space, below, handle_below=True)
-    rest = sampler._build_parzen_estimator(study, space, above, handle_below=False)
-    samples = {name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in space.items()}
-    return np.asarray(sampler._compute_acquisition_func(samples, good, rest), dtype=np.float64)
+    return good, sampler._build_parzen_estimator(study, space, above, handle_below=False)

@@ -21,14 +21,17 @@ from optuna.trial import FrozenTrial
 
 from sllmbo._random import derive_seed
 from sllmbo.history import History
-from sllmbo.samplers._convert import python_scalar
+from sllmbo.samplers._convert import from_distributions, python_scalar, to_distribution, to_distributions
 from sllmbo.samplers._edits import Box
-from sllmbo.samplers._feasible import FEASIBLE, Feasibility
-from sllmbo.samplers._judge import acquisition, turned_down
+from sllmbo.samplers._feasible import FEASIBLE, Feasibility, internal, pool
+from sllmbo.samplers._judge import acquisition, good_draws, turned_down
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
 _PIECE = 2045
+
+_N_CANDIDATES = 96
+"""How many of TPE's draws are ranked where its own choice is likely to fail."""
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
@@ -90,36 +93,45 @@ class Partner:
             reseed(self.sampler, derive_seed(self.seed, "partner", turn))
             return self.sampler.sample_relative(study, trial, space)
 
-    def relative_feasible(
+    def feasible(
         self,
         study: Study,
         trial: FrozenTrial,
         space: dict[str, BaseDistribution],
-        feasibility: Feasibility,
+        history: History,
+        box: Box,
         *,
-        turn: int,
+        turn: int | str,
     ) -> dict[str, Any]:
         """
-        Sample *space* jointly, for a configuration that *feasibility* accepts.
+        Sample *space* for a configuration within *box* that is likely not to fail, beside what *trial* has already.
 
-        What `relative` draws is taken if it does; else, of points across its space and around the good trials that are
-        likely not to fail, the one that the partner's acquisition prefers.
+        What TPE itself draws is taken if it is one. Else many draws from its density of the good trials, or points of
+        the box, are ranked by TPE's density ratio and their odds not to fail.
         """
+        given = {name: value for name, value in trial.params.items() if name not in space}
+        feasibility = Feasibility({**trial.distributions, **space}, history)
         drawn = self._draw(study, trial, space, turn=turn)
-        if feasibility.accepts(drawn):
+        inside = all(box.present[name].contains(value) for name, value in drawn.items() if name in box.present)
+        if inside and feasibility.of([{**given, **drawn}])[0] >= FEASIBLE:
             return drawn
-        pool = feasibility.pool(turn)
-        odds = feasibility.of(pool)
-        pool = [point for point, chance in zip(pool, odds, strict=True) if chance >= min(FEASIBLE, odds.max())]
-        scores = np.zeros(len(pool))
-        if isinstance(self.sampler, TPESampler):
-            known = {name: space[name] for name in pool[0]}
-            with self._lock:
-                scores = acquisition(self.sampler, study, trial, known, pool)
-        return {**drawn, **pool[int(np.argmax(scores))]}
+        ratios = np.zeros(1)
+        with self._lock:
+            if isinstance(self.sampler, TPESampler) and not box.is_edited:
+                columns, ratios = good_draws(self.sampler, study, trial, space, _N_CANDIDATES)
+            else:
+                inner = {name: to_distribution(box.present[name]) for name in space if name in box.present}
+                points = pool(from_distributions({**space, **inner}), history, seed=self.seed, turn=turn)
+                columns = internal(space, [{**drawn, **point} for point in points])
+                if isinstance(self.sampler, TPESampler):
+                    ratios = acquisition(self.sampler, study, trial, space, columns)
+        n = len(next(iter(columns.values())))
+        fixed = {name: np.repeat(column, n) for name, column in internal(trial.distributions, [given]).items()}
+        best = int(np.argmax(ratios + feasibility.worth({**fixed, **columns})))
+        return {name: python_scalar(d.to_external_repr(columns[name][best])) for name, d in space.items()}
 
     def _draw(
-        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int
+        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], *, turn: int | str
     ) -> dict[str, Any]:
         drawn = self.relative(study, trial, space, turn=turn)
         for name, distribution in space.items():  # before a sampler has seen enough it leaves the joint space alone
@@ -138,7 +150,7 @@ class Partner:
         turn: int,
     ) -> list[str]:
         """Return, for each candidate of an advisor, why it is turned down, or "" where it is not."""
-        feasible = Feasibility(box.present, history, seed=self.seed).of(candidates)
+        feasible = Feasibility(to_distributions(box.present), history).of(candidates)
         reasons = ["" for _ in candidates]
         if isinstance(self.sampler, TPESampler):
             with self._lock:

@@ -53,7 +53,7 @@ def is_abandoned(trial: FrozenTrial) -> bool:
     A process can also die between creating a trial and writing its turn. That trial stays running for ever; it is told
     from a new one by having been there before this process was.
     """
-    if trial.state == TrialState.COMPLETE:  # most are, and this is asked of all trials in every trial
+    if trial.state is TrialState.COMPLETE:  # most are, and this is asked of all trials in every trial
         return False
     if trial.state == TrialState.RUNNING and TURN not in trial.system_attrs:
         return trial.datetime_start is not None and trial.datetime_start < HERE_SINCE
@@ -70,7 +70,8 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     """Return all trials of *study* by number, those of dead workers abandoned. Not to be changed."""
     storage = study._storage
     trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    dead = [trial for trial in trials if trial.state == TrialState.RUNNING and _is_orphan(trial)]
+    running = TrialState.RUNNING
+    dead = [trial for trial in trials if trial.state is running and _is_orphan(trial)]
     if dead:
         for trial in dead:
             if _died_before(trials, trial) >= _LIVES - 1:
@@ -97,13 +98,13 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     return record is not None and record["number"] == trial.number and is_gone(record["worker"])
 
 
-def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
+def free_turn(trials: Iterable[FrozenTrial], number: int, taken: Iterable[int | None] = ()) -> int:
     """
-    Return the turn of trial *number*: the lowest that no earlier trial has.
+    Return the turn of trial *number*: the lowest that no earlier one of *trials* has and that is not *taken*.
 
     Trials that the user enqueued or added, and trials of other samplers, have none.
     """
-    taken: set[int | None] = set()
+    taken = set(taken)
     to_come = 0  # created by another worker that has not yet written the turn: the lowest, as this one
     for trial in trials:
         if trial.number >= number or is_abandoned(trial):
@@ -119,10 +120,12 @@ def free_turn(trials: Iterable[FrozenTrial], number: int) -> int:
 
 def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     """Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats."""
-    lower = [trial for trial in trials if trial.number < number]
-    cut_off = [trial for trial in lower if is_abandoned(trial) and is_enqueued(trial)]
+    complete = TrialState.COMPLETE
+    ended_otherwise = [trial for trial in trials if trial.state is not complete and trial.number < number]
+    cut_off = [trial for trial in ended_otherwise if is_enqueued(trial) and is_abandoned(trial)]
     if not cut_off:
         return None
+    lower = [trial for trial in trials if trial.number < number]
     alive = [trial for trial in lower if not is_abandoned(trial)]
     repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in alive}
     repeated |= {trial.system_attrs.get(_RETRIED) for trial in alive}
@@ -141,8 +144,9 @@ def stream(record: Mapping[str, Any]) -> int | str:
 
 def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | None:
     """Return the last abandoned trial that had *turn* and was decided on, or None."""
+    complete = TrialState.COMPLETE
     for trial in reversed(trials):
-        if not is_abandoned(trial) or SOURCE not in trial.user_attrs:
+        if trial.state is complete or SOURCE not in trial.user_attrs or not is_abandoned(trial):
             continue
         if trial.system_attrs.get(TURN, {}).get("turn") == turn:
             return trial

@@ -34,7 +34,7 @@ from sllmbo.samplers._convert import (
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize
-from sllmbo.samplers._feasible import Feasibility
+from sllmbo.samplers._feasible import is_known
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision, write, write_attr
 from sllmbo.samplers._worker import this_worker
@@ -61,6 +61,8 @@ class _Open:
     """What the mixing policy read off the study."""
     box: Box | None = None
     """Where the turn searches, once it is known."""
+    joint: dict[str, BaseDistribution] | None = None
+    """What the partner samples jointly, once it is known."""
 
 
 class AdvisedSampler(BaseSampler):
@@ -174,7 +176,7 @@ class AdvisedSampler(BaseSampler):
                     self._open.pop(other._trial_id, None)
         enqueued = _turns.is_enqueued(trial)
         repeated = None if enqueued else _turns.pending_request(trials, trial.number)
-        turn = None if enqueued or repeated else _turns.free_turn(trials, trial.number)
+        turn = None if enqueued or repeated else self._reader.free_turn(trials, trial.number)
         record: dict[str, Any] = {"number": trial.number, "turn": turn, "worker": this_worker()}
         decision = None
         if turn is None:
@@ -252,23 +254,26 @@ class AdvisedSampler(BaseSampler):
         joint = self._joint(study, trial, opened)
         joint = {name: distribution for name, distribution in joint.items() if name in search_space}
         box = self._box(study, trial, opened)
-        if joint and (self._failure_aware or box.is_edited):
+        if joint and (box.is_edited or self._steers(study, trial, opened)):
             history = self._history(study, trial, opened)
-            if history.failures() or box.is_edited:
-                within = {name: to_distribution(box.present[name]) for name in joint if name in box.present}
-                feasibility = Feasibility(from_distributions({**joint, **within}), history, seed=self._seed)
-                if feasibility.known or box.is_edited:
-                    return self._partner.relative_feasible(study, trial, joint, feasibility, turn=opened.turn)
+            values = self._partner.feasible(study, trial, joint, history, box, turn=opened.turn)
+            self._partner.announce(study, trial, values)
+            return values
         return self._partner.relative(study, trial, joint, turn=opened.turn)
+
+    def _steers(self, study: Study, trial: FrozenTrial, opened: _Open) -> bool:
+        """Tell whether the partner is to stay away from where trials fail."""
+        return self._failure_aware and is_known(self._history(study, trial, opened))
 
     def _joint(self, study: Study, trial: FrozenTrial, opened: _Open) -> dict[str, BaseDistribution]:
         """Return what the partner samples jointly; a parameter whose range was widened remains in it."""
-        joint = self._partner.space(study, trial)
-        box = self._box(study, trial, opened)
-        if not box.is_widened or not joint:
-            return joint
-        whole = {name: to_distribution(p) for name, p in box.whole.items() if p.condition is None}
-        return {name: whole.get(name, joint.get(name)) for name in sorted({*joint, *whole})}  # type: ignore[misc]
+        if opened.joint is None:
+            opened.joint = self._partner.space(study, trial)
+            box = self._box(study, trial, opened)
+            if box.is_widened and opened.joint:
+                whole = {name: to_distribution(p) for name, p in box.whole.items() if p.condition is None}
+                opened.joint = dict(sorted({**opened.joint, **whole}.items()))
+        return opened.joint
 
     def _box(self, study: Study, trial: FrozenTrial, opened: _Open) -> Box:
         if opened.box is None:
@@ -303,6 +308,10 @@ class AdvisedSampler(BaseSampler):
         box = self._box(study, trial, opened)
         if box.is_edited and param_name in box.present:
             param_distribution = common(param_distribution, box.present[param_name])
+        if partner is self._partner and not param_distribution.single() and self._steers(study, trial, opened):
+            history = self._history(study, trial, opened)
+            alone = {param_name: param_distribution}
+            return partner.feasible(study, trial, alone, history, box, turn=opened.stream)[param_name]
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
     def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
@@ -354,8 +363,12 @@ class AdvisedSampler(BaseSampler):
             return "partner"
         history = self._history(study, trial, opened)
         if isinstance(self._mixing, Adaptive):
-            opened.standing = str(self._mixing.standing(history))
-        return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
+            standing = self._mixing.standing(history)
+            opened.standing = str(standing)
+            serves = standing.advisor_serves(seed=self._seed, turn=turn)
+        else:
+            serves = self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history)
+        return "advisor" if serves else "partner"
 
     def _decide(self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack) -> Decision:
         turn = opened.turn

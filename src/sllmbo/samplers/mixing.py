@@ -15,7 +15,7 @@ from typing import Protocol
 from sllmbo._random import derive_seed
 from sllmbo.errors import ConfigError
 from sllmbo.history import History
-from sllmbo.worth import percentiles
+from sllmbo.worth import latest_percentiles
 
 
 class MixingPolicy(Protocol):
@@ -50,7 +50,7 @@ class Bernoulli:
 
     def advisor_serves(self, *, seed: int, turn: int, history: History) -> bool:  # noqa: ARG002
         """Throw the coin of this turn."""
-        return derive_seed(seed, "mixing", turn) / 2**32 < self.p
+        return _coin(seed, turn) < self.p
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,9 @@ class Alternating:
 
 _NEITHER = ("", "default", "tuned-default", "user", "random", "repeat")
 """Sources whose trials say nothing about advisor or partner."""
+
+_NOTHING = 1e-9
+"""A trial that counts less than this is too old to matter."""
 
 _SPREAD = math.sqrt(1 / 12)
 """Standard deviation of a percentile when nobody is better than anybody."""
@@ -81,6 +84,10 @@ class Standing:
     n_advisor: float
     """How many recent trials that mean is worth."""
     n_partner: float
+
+    def advisor_serves(self, *, seed: int, turn: int) -> bool:
+        """Throw the coin of *turn*, weighted by the share."""
+        return _coin(seed, turn) < self.share
 
     def __str__(self) -> str:
         found = f"advisor at percentile {self.advisor:.0%} (n {self.n_advisor:.1f}), "
@@ -116,14 +123,16 @@ class Adaptive:
 
     def advisor_serves(self, *, seed: int, turn: int, history: History) -> bool:
         """Throw the coin of this turn, weighted by what the study has shown."""
-        return derive_seed(seed, "mixing", turn) / 2**32 < self.standing(history).share
+        return self.standing(history).advisor_serves(seed=seed, turn=turn)
 
     def standing(self, history: History) -> Standing:
         """Return what *history* shows, and the share that follows."""
         sums = {"advisor": 0.0, "partner": 0.0}
         weights = {"advisor": 0.0, "partner": 0.0}
         weight = 1.0
-        for o, percentile in reversed(percentiles(history)):
+        for o, percentile in latest_percentiles(history):
+            if weight < _NOTHING:
+                break
             if o.source not in _NEITHER:
                 side = "partner" if o.source == self.partner else "advisor"
                 sums[side] += weight * percentile
@@ -134,3 +143,7 @@ class Adaptive:
         likely = NormalDist().cdf((means["advisor"] - means["partner"]) / error)
         share = 0.0 if likely < self.switch_off else min(likely, 1.0 - self.partner_floor)
         return Standing(share, means["advisor"], means["partner"], weights["advisor"], weights["partner"])
+
+
+def _coin(seed: int, turn: int) -> float:
+    return derive_seed(seed, "mixing", turn) / 2**32
