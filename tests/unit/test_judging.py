@@ -185,7 +185,7 @@ def test_a_partner_without_a_joint_density_stays_away_from_failures_too():
     study = optuna.create_study(sampler=AdvisedSampler(None, space=SPACE, init="default", seed=0, partner=partner))
     study.optimize(half_fails, n_trials=50, catch=MemoryError)
     states = [trial.state.name for trial in study.trials[20:]]
-    assert states.count("COMPLETE") >= 0.7 * len(states)
+    assert states.count("COMPLETE") >= 0.6 * len(states)
 
 
 def test_without_failures_the_partner_is_untouched():

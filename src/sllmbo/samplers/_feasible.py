@@ -62,9 +62,12 @@ class Feasibility:
     Args:
         space: The parameters that are looked at; a trial may lack some.
         history: The trials so far; pruned ones did not fail.
+        branch: The categories that are fixed already.
     """
 
-    def __init__(self, space: Mapping[str, BaseDistribution], history: History) -> None:
+    def __init__(
+        self, space: Mapping[str, BaseDistribution], history: History, *, branch: Mapping[str, Any] | None = None
+    ) -> None:
         self._space = {name: distribution for name, distribution in space.items() if not distribution.single()}
         ended = [o for o in history if o.state != "running"][-_LATEST:]
         self._works = np.array([o.state != "failed" for o in ended], dtype=bool)
@@ -73,8 +76,11 @@ class Feasibility:
             self._places = self._placed(internal(self._space, [o.params for o in ended]))
             self._nearness = self._fitted()
         self._caution = _LEAST_CAUTION
-        if all(o.params.keys() <= space.keys() for o in ended):  # else what is drawn later can still avoid failing
-            self._caution = max(_LEAST_CAUTION, _CAUTION * sum(~self._works[-_RECENT:]) / _RECENT)
+        likes = [o.params for o in ended if all(o.params.get(name) == value for name, value in (branch or {}).items())]
+        if not any(
+            space.keys() < params.keys() for params in likes
+        ):  # else what is drawn later can still avoid failing
+            self._caution = max(_LEAST_CAUTION, _CAUTION * float(np.mean(~self._works[-_RECENT:])))
 
     def of(self, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Return the probability of each point not to fail; 1 without evidence."""

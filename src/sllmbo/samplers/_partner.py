@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import Study
@@ -110,7 +110,10 @@ class Partner:
         the box, are ranked by TPE's density ratio and their odds not to fail.
         """
         given = {name: value for name, value in trial.params.items() if name not in space}
-        feasibility = Feasibility({**trial.distributions, **space}, history)
+        branch = {
+            name: v for name, v in given.items() if isinstance(trial.distributions[name], CategoricalDistribution)
+        }
+        feasibility = Feasibility({**trial.distributions, **space}, history, branch=branch)
         drawn = self._draw(study, trial, space, turn=turn)
         inside = all(box.present[name].contains(value) for name, value in drawn.items() if name in box.present)
         if inside and feasibility.of([{**given, **drawn}])[0] >= FEASIBLE:
