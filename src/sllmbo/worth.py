@@ -176,7 +176,7 @@ def _source(observation: Observation) -> str:
 
 def _steps(history: History) -> dict[int, float]:
     """Return by trial number by how much it bettered the incumbent; the default's value is where it starts."""
-    complete = history.complete()
+    complete = [o for o in history.complete() if o.source != "repeat"]  # a luckier value is no better configuration
     start = next((o for o in complete if o.source == "default"), complete[0] if complete else None)
     steps: dict[int, float] = {}
     if start is None or start.value is None:

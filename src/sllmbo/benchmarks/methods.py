@@ -2,7 +2,7 @@
 The methods by name: whose sampler runs a study, and whether it starts from the default configuration.
 
 A name is a method, then "+default" for a classical one whose first trial is to be the default configuration, then the
-variants of an advised one, each after a colon: "tpe+default", "llm-tpe:coin:no-judging".
+variants of an advised one, each after a colon: "tpe+default", "llm-tpe:coin:no-judging", "tpe+default:repeats".
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from sllmbo.samplers.advised import Init
 from sllmbo.space import Categorical, SearchSpace
 from sllmbo.tuner.methods import tuned_anchors
 
+REPEATS = "repeats"
+"""The variant that tpe and tpe+default have too."""
+
 CLASSICAL: Mapping[str, str] = {
     "random": "uniform on each parameter's scale",
     "tpe": "TPE as Optuna 5 has it, with random numbers from (seed, trial): the partner of llm-tpe",
@@ -45,6 +48,7 @@ ADVISED: Mapping[str, str] = {
     "paper-reference": "a model of the paper's own code, a coin per parameter; asks paper:FILE:MODEL alone",
 }
 VARIANTS: Mapping[str, str] = {
+    REPEATS: "the last fifth of the trials repeats the leaders, and the winner is chosen by all values of each",
     "coin": "a fair coin decides who serves a trial, as in the paper",
     "share-P": "a coin that falls on the advisor with probability P, such as share-0.25",
     "alternating": "advisor and TPE by turns",
@@ -89,6 +93,8 @@ class Method:
     judging: bool = True
     failures_hidden: bool = False
     masked: bool = False
+    repeats: bool = False
+    """Whether leaders are evaluated again, and the winner is chosen by all their values."""
 
     @property
     def advised(self) -> bool:
@@ -115,7 +121,15 @@ class Method:
             return made
         space = problem.space if self.with_default else without_defaults(problem.space)
         if not self.advised:
-            return AdvisedSampler(None, task=problem.task, space=space, init="default", seed=seed, failure_aware=False)
+            return AdvisedSampler(
+                None,
+                task=problem.task,
+                space=space,
+                init="default",
+                seed=seed,
+                failure_aware=False,
+                repeats=self.repeats,
+            )
         opened = self.init == "llm" and self.with_default
         return AdvisedSampler(
             advisor,
@@ -127,6 +141,7 @@ class Method:
             seed=seed,
             judging=self.judging,
             failure_aware=not self.failures_hidden,
+            repeats=self.repeats,
         )
 
 
@@ -147,12 +162,15 @@ def read_method(name: str) -> Method:
     if base not in CLASSICAL and base not in ADVISED:
         raise ConfigError(f"The method {name!r} must begin with one of {', '.join([*CLASSICAL, *ADVISED])}.")
     if base in CLASSICAL:
-        if (plus and wish != "default") or variants:
-            raise ConfigError(f"The method {name!r} must be {base!r} or '{base}+default'; only advised ones vary.")
+        if (plus and wish != "default") or any(variant != REPEATS or base != "tpe" for variant in variants):
+            raise ConfigError(
+                f"The method {name!r} must be {base!r} or '{base}+default'; only advised ones vary, "
+                f"but for 'tpe:{REPEATS}'."
+            )
         if base in _NEEDS:
             module, extra = _NEEDS[base]
             require(module, extra=extra, purpose=f"The method {base!r}")
-        return Method(name, base, with_default=bool(plus))
+        return Method(name, base, with_default=bool(plus), repeats=bool(variants))
     if plus:
         raise ConfigError(
             f"The method {name!r} starts from the default anyway; write {base!r}, or '{base}:no-default'."
@@ -182,6 +200,7 @@ def _varied(method: Method, variant: str) -> Method:
         "no-judging": {"judging": False},
         "failures-hidden": {"failures_hidden": True},
         "masked": {"masked": True},
+        REPEATS: {"repeats": True},
     }
     if variant not in switches:
         raise ConfigError(f"The method {method.name!r} has the variant {variant!r}, not one of {', '.join(VARIANTS)}.")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -82,6 +83,15 @@ def repair_into(distribution: BaseDistribution, value: object) -> Any:
     if not contains(distribution, repaired):
         raise SpaceError(f"{value!r} cannot be moved into {distribution}.")
     return repaired
+
+
+def cut(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
+    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
+    given = from_distribution(distribution)
+    if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
+        return distribution
+    low, high = max(given.low, parameter.low), min(given.high, parameter.high)
+    return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
 
 
 def to_observation(trial: FrozenTrial, number: int) -> Observation:

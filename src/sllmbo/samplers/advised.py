@@ -20,27 +20,21 @@ from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.history import History
 from sllmbo.samplers import _turns
-from sllmbo.samplers._convert import (
-    contains,
-    from_distribution,
-    from_distributions,
-    repair_into,
-    to_distribution,
-    to_distributions,
-)
+from sllmbo.samplers._convert import contains, cut, from_distributions, repair_into, to_distribution, to_distributions
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._feasible import Feasibility
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision
+from sllmbo.samplers._repeats import repeat_due
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
-from sllmbo.space import Categorical, Float, Int, Parameter, Repair, SearchSpace
+from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
 
 Init: TypeAlias = Literal["llm", "random", "default"]
-_Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
+_Role: TypeAlias = Literal["user", "anchor", "first", "opening", "repeat", "advisor", "partner"]
 
 
 @dataclass(slots=True)
@@ -58,6 +52,8 @@ class _Open:
     """What the mixing policy read off the study."""
     box: Box | None = None
     """Where the turn searches, once it is known."""
+    again: Decision | None = None
+    """What a turn that repeats a configuration evaluates."""
 
 
 class AdvisedSampler(BaseSampler):
@@ -90,6 +86,7 @@ class AdvisedSampler(BaseSampler):
             no difference.
         edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
+        repeats: Whether the last fifth of the task's *n_trials* evaluates the leaders again where that shows noise.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -113,6 +110,7 @@ class AdvisedSampler(BaseSampler):
         judging: bool = False,
         failure_aware: bool = True,
         edits: Edits = "none",
+        repeats: bool = False,
     ) -> None:
         _check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
@@ -126,9 +124,13 @@ class AdvisedSampler(BaseSampler):
         self._random = Partner(RandomSampler(), self._seed)
         is_editable = advisor is not None and isinstance(self._partner.sampler, TPESampler)
         self.edits: Edits = edits if is_editable else "none"
+        task = Task(description=task) if isinstance(task, str) else task or Task()
+        if repeats and task.n_trials is None:
+            raise ConfigError("repeats=True needs to know how many trials there are; give Task(n_trials=...).")
+        self._repeats, self._n_trials = repeats, task.n_trials or 0
         self._counsel = Counsel(
             advisor,
-            task=Task(description=task) if isinstance(task, str) else task or Task(),
+            task=task,
             space=self._space,
             partner=self._partner,
             seed=self._seed,
@@ -276,7 +278,7 @@ class AdvisedSampler(BaseSampler):
         partner = self._random if decision is not None and decision.source == "random" else self._partner
         box = self._box(study, trial, opened)
         if box.is_edited and param_name in box.present:
-            param_distribution = _common(param_distribution, box.present[param_name])
+            param_distribution = cut(param_distribution, box.present[param_name])
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
     def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
@@ -324,9 +326,14 @@ class AdvisedSampler(BaseSampler):
             return "first" if turn == 0 else "partner"
         if turn < len(self._anchors) + self._n_opening:
             return "opening"
+        history = self._history(study, trial, opened)
+        if self._repeats:
+            space = self._reader.space(opened.trials)
+            opened.again = repeat_due(space, history, n_trials=self._n_trials, seed=self._seed)
+            if opened.again is not None:
+                return "repeat"
         if self._advisor is None or self._mixing is None:
             return "partner"
-        history = self._history(study, trial, opened)
         if isinstance(self._mixing, Adaptive):
             opened.standing = str(self._mixing.standing(history))
         return "advisor" if self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history) else "partner"
@@ -338,6 +345,8 @@ class AdvisedSampler(BaseSampler):
         taken_over = Decision.from_attrs(cut_off.user_attrs) if cut_off is not None else None
         if taken_over is not None:
             return replace(taken_over, usage=None)  # what the answer cost stays on the trial that asked
+        if opened.again is not None:
+            return opened.again
         if opened.role == "anchor":
             return self._anchors[turn]
         if opened.role == "first":
@@ -370,15 +379,6 @@ def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
     if params is None:
         return ()
     return (Decision(source="default", params=params, rationale="The default configuration."),)
-
-
-def _common(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
-    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
-    given = from_distribution(distribution)
-    if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
-        return distribution
-    low, high = max(given.low, parameter.low), min(given.high, parameter.high)
-    return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
 
 
 def _stream(record: Mapping[str, Any]) -> int | str:

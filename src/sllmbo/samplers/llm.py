@@ -44,6 +44,8 @@ class LLMSampler(AdvisedSampler):
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
+        repeats: Whether the last fifth of the trials evaluates the leaders again, if the first repeat shows that the
+            objective is noisy; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -66,6 +68,7 @@ class LLMSampler(AdvisedSampler):
         on_failure: OnFailure = "partner",
         budget: Budget | None = None,
         fixed_space: bool = False,
+        repeats: bool = False,
     ) -> None:
         super().__init__(
             choose_advisor(llm, base_url=base_url, reply_mode=reply_mode),
@@ -80,4 +83,5 @@ class LLMSampler(AdvisedSampler):
             on_failure=on_failure,
             budget=budget,
             edits="none" if fixed_space else "narrow",
+            repeats=repeats,
         )

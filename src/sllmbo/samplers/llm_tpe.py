@@ -51,6 +51,8 @@ class LLMTPESampler(AdvisedSampler):
         judging: Whether TPE's density ratio and the failed trials may turn the advisor's candidates down.
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
+        repeats: Whether the last fifth of the trials evaluates the leaders again, if the first repeat shows that the
+            objective is noisy; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -84,6 +86,7 @@ class LLMTPESampler(AdvisedSampler):
         budget: Budget | None = None,
         judging: bool = True,
         fixed_space: bool = False,
+        repeats: bool = False,
     ) -> None:
         partner = partner if partner is not None else TPESampler()
         super().__init__(
@@ -100,4 +103,5 @@ class LLMTPESampler(AdvisedSampler):
             budget=budget,
             judging=judging,
             edits="none" if fixed_space else "narrow",
+            repeats=repeats,
         )

@@ -63,7 +63,7 @@ class Alternating:
         return turn % 2 == 1
 
 
-_NEITHER = ("", "default", "tuned-default", "user", "random", "repeat")
+_NEITHER = ("", "default", "tuned-default", "user", "random")
 """Sources whose trials say nothing about advisor or partner."""
 
 _SPREAD = math.sqrt(1 / 12)
@@ -139,10 +139,11 @@ class Adaptive:
 
 def _percentiles(history: History) -> list[tuple[str, float]]:
     """Return source and percentile of each finished trial, in order; 1 is the best."""
-    values = np.array([o.value for o in history.complete()], dtype=float)
+    first = History(history.direction, tuple(o for o in history if o.source != "repeat"))
+    values = np.array([o.value for o in first.complete()], dtype=float)
     ordered = np.sort(values)
     found: list[tuple[str, float]] = []
-    for o in history:
+    for o in first:
         if o.state == "complete" and o.value is not None:
             below = np.searchsorted(ordered, o.value, "left") + np.searchsorted(ordered, o.value, "right")
             rank = float(below) / (2.0 * len(ordered))

@@ -38,6 +38,7 @@ def make_sampler(
     seed: int | None = None,
     budget: Budget | None = None,
     edits: Edits = "none",
+    repeats: bool = False,
 ) -> AdvisedSampler:
     """
     Return the sampler of *method*.
@@ -52,7 +53,7 @@ def make_sampler(
     check_method(method)
     partner = _partner(method)
     if method not in ADVISED:
-        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed)
+        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed, repeats=repeats)
     assert advisor is not None
     return AdvisedSampler(
         advisor,
@@ -66,6 +67,7 @@ def make_sampler(
         seed=seed,
         budget=budget,
         edits=edits,
+        repeats=repeats,
     )
 
 

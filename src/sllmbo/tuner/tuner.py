@@ -68,6 +68,8 @@ class Tuner:
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
+        repeats: Whether the last fifth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
+            that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -106,6 +108,7 @@ class Tuner:
         derive: Callable[[], SearchSpace] | None = None,
         budget: Budget | None = None,
         fixed_space: bool = False,
+        repeats: bool = False,
     ) -> None:
         check_method(method)
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
@@ -127,6 +130,7 @@ class Tuner:
             seed=seed,
             budget=budget,
             edits="none" if fixed_space else "narrow" if self._is_given() else "all",
+            repeats=repeats,
         )
 
     def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:
