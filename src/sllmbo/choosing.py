@@ -3,13 +3,14 @@ Choosing the winner under noise: which configuration is best, how good it is, an
 
 The best of many single values is mostly a lucky one. Here the belief about a configuration is the mean of its values,
 drawn towards what a model of all trials says of its place, the more the noisier and the fewer its values: empirical
-Bayes (Efron and Morris 1973). The model is a forest of extremely randomised trees (Geurts et al. 2006), the noise is
-measured by the repeats. The next repeat goes to the configuration that may well be the best: to the highest belief plus
-half its standard deviation, an upper confidence bound (Auer et al. 2002).
+Bayes (Efron and Morris 1973). The model is a forest of extremely randomised trees (Geurts et al. 2006) on the first
+value of each configuration; the noise is measured by the repeats. The next repeat goes to the leader or to its
+strongest challenger, whichever is known less well, as in LUCB (Kalyanakrishnan et al. 2012), until none is left.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,7 @@ _NOISE_SHARE, _NOISE_WEIGHT = 0.5, 2
 """Before repeats have measured it, half of what the model leaves is taken for noise; worth so many repeats."""
 _LEAST_SHARE = 0.25
 """At least this share of what the model leaves is taken for true differences."""
-_OPTIMISM = 0.5
-_QUIET = 0.03
+_QUIET = 0.01
 """Noise below this share of the standard deviation within either half of the configurations counts as none."""
 _Z = 1.959964
 """Of the normal distribution, for intervals of 95 %."""
@@ -84,17 +84,23 @@ def next_repeat(space: SearchSpace, history: History, *, seed: int = 0) -> Obser
     """
     Return the first observation of the configuration that is best evaluated again now.
 
-    None where a repeat is of no use: there are fewer than two configurations, or one was evaluated again and came out
-    as before. Configurations that are running or have failed before are not repeated.
+    None where a repeat is of no use: there are fewer than two configurations, one was evaluated again and came out as
+    before, or no other is likely to be better than the leader. What runs or has failed before is not repeated.
     """
     tried = _configurations(history)
     if len(tried) < 2 or _noise(tried) == 0.0:
         return None
     belief = _Belief(space, history, tried, seed=seed)
     barred = {_key(o.params) for o in history if o.state in ("running", "failed")}
-    free = [again for again in tried if _key(again[0].params) not in barred]
-    hopes = dict(zip((again[0].number for again in tried), belief.mean + _OPTIMISM * belief.error, strict=True))
-    return max((again[0] for again in free), key=lambda first: hopes[first.number], default=None)
+    order = [i for i in np.argsort(-belief.mean) if _key(tried[i][0].params) not in barred]
+    if len(order) < 2:
+        return None
+    leader, *others = order
+    gaps = [(belief.mean[leader] - belief.mean[i]) / math.hypot(belief.error[leader], belief.error[i]) for i in others]
+    challenger = others[int(np.argmin(gaps))]
+    if min(gaps) > _Z:
+        return None
+    return tried[leader if belief.error[leader] >= belief.error[challenger] else challenger][0]
 
 
 def _key(params: Mapping[str, Any]) -> str:
@@ -146,8 +152,8 @@ class _Belief:
         forest = ExtraTreesRegressor(
             _N_TREES, min_samples_leaf=_LEAF, bootstrap=True, random_state=derive_seed(seed, "choosing")
         )
-        places = _places(space, [again[0].params for again in tried])
-        forest.fit(places, np.maximum(means, np.quantile(means, _BAD)))
+        places, first = _places(space, [again[0].params for again in tried]), self.sign * _values([a[0] for a in tried])
+        forest.fit(places, np.maximum(first, np.quantile(first, _BAD)))
         told = np.asarray(forest.predict(places), dtype=float)
         top = means >= np.median(means)
         left = float(np.mean((means[top] - told[top]) ** 2)) or 1.0

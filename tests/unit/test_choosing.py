@@ -128,10 +128,10 @@ def test_few_trials_categories_and_strange_parameters_are_no_trouble():
 def test_the_leaders_are_repeated_in_the_last_part_of_a_noisy_study():
     """Repeats come last, are told as such, and are of configurations that were tried."""
     study = run(0, 0.1)
-    assert ["repeat"] * 10 == sources(study)[-10:]
-    assert "repeat" not in sources(study)[:-10]
-    tried = [trial.params for trial in study.trials[:-10]]
-    assert all(trial.params in tried for trial in study.trials[-10:])
+    assert ["repeat"] * 5 == sources(study)[-5:]
+    assert "repeat" not in sources(study)[:-5]
+    tried = [trial.params for trial in study.trials[:-5]]
+    assert all(trial.params in tried for trial in study.trials[-5:])
 
 
 def test_a_deterministic_study_loses_one_evaluation_and_nothing_else():
@@ -139,7 +139,7 @@ def test_a_deterministic_study_loses_one_evaluation_and_nothing_else():
     study, plain = run(0, 0.0), run(0, 0.0, repeats=False)
     assert 1 == sources(study).count("repeat")
     assert study.best_params == chosen(study).params
-    assert [t.params for t in plain.trials[:40]] == [t.params for t in study.trials[:40]]
+    assert [t.params for t in plain.trials[:45]] == [t.params for t in study.trials[:45]]
 
 
 def test_the_choice_is_better_than_the_best_single_value():
@@ -154,7 +154,7 @@ def test_the_choice_is_better_than_the_best_single_value():
     assert 0.8 <= np.mean(covered)
 
 
-@pytest.mark.parametrize("cut", [39, 40, 44, 49])
+@pytest.mark.parametrize("cut", [44, 45, 47, 49])
 def test_a_cut_study_goes_on_with_the_same_repeats(cut):
     """A study that is ended anywhere and gone on with by another sampler object has the trials of an uncut one."""
     noise = dict(enumerate(np.random.default_rng(1).standard_normal(N)))
@@ -178,11 +178,11 @@ def test_an_advisor_is_neither_asked_nor_credited_for_repeats():
     task = Task(direction="minimize", n_trials=20)
     study = optuna.create_study(sampler=LLMTPESampler(advisor, task=task, space=SPACE, seed=0, repeats=True))
     study.optimize(Bowl(0.1), n_trials=20)
-    assert ["repeat"] * 4 == sources(study)[-4:]
-    assert max(request.turn for request in advisor.requests) < 16
+    assert ["repeat"] * 2 == sources(study)[-2:]
+    assert max(request.turn for request in advisor.requests) < 18
     told = study.sampler._reader.history(study, study.trials)
     assert 0 == measure_worth(told).sources["repeat"].improvements
-    before = History("minimize", told.observations[:16])
+    before = History("minimize", told.observations[:18])
     assert Adaptive().standing(before) == Adaptive().standing(told)
 
 

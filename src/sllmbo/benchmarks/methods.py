@@ -48,7 +48,7 @@ ADVISED: Mapping[str, str] = {
     "paper-reference": "a model of the paper's own code, a coin per parameter; asks paper:FILE:MODEL alone",
 }
 VARIANTS: Mapping[str, str] = {
-    REPEATS: "the last fifth of the trials repeats the leaders, and the winner is chosen by all values of each",
+    REPEATS: "the last tenth of the trials repeats the leaders, and the winner is chosen by all values of each",
     "coin": "a fair coin decides who serves a trial, as in the paper",
     "share-P": "a coin that falls on the advisor with probability P, such as share-0.25",
     "alternating": "advisor and TPE by turns",

@@ -87,7 +87,7 @@ Repeats: TypeAlias = Annotated[
     bool,
     _option(
         SEARCH,
-        "Evaluate the leaders again in the last fifth of the trials, on other folds and with another seed, and choose "
+        "Evaluate the leaders again in the last tenth of the trials, on other folds and with another seed, and choose "
         "the best configuration by all its values.",
         "--repeats",
     ),

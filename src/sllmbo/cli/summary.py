@@ -36,8 +36,10 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
 def _against_default(result: TuneResult) -> str:
     if result.default_value is None:
         return ""
-    if not result.gain:
+    if result.gain is None or not result.gain:
         return ": the default configuration, which no trial has bettered"
+    if result.gain < 0:  # an estimate, against a single value
+        return f" (default {number(result.default_value)} in one value)"
     return f" (default {number(result.default_value)}, better by {_share(result.gain, result.default_value)})"
 
 

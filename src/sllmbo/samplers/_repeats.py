@@ -19,7 +19,7 @@ from sllmbo.space import SearchSpace
 REPEAT = "repeat"
 """The source of a trial that evaluates a configuration again: neither the advisor's nor the partner's."""
 
-SHARE = 0.2
+SHARE = 0.1
 """The share of a study's trials that repeats may take, its last ones."""
 
 

@@ -86,7 +86,7 @@ class AdvisedSampler(BaseSampler):
             no difference.
         edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
-        repeats: Whether the last fifth of the task's *n_trials* evaluates the leaders again where that shows noise.
+        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again where that shows noise.
 
     Raises:
         ConfigError: If an argument breaks a rule.

@@ -44,7 +44,7 @@ class LLMSampler(AdvisedSampler):
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
-        repeats: Whether the last fifth of the trials evaluates the leaders again, if the first repeat shows that the
+        repeats: Whether the last tenth of the trials evaluates the leaders again, if the first repeat shows that the
             objective is noisy; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
 
     Raises:

@@ -68,7 +68,7 @@ class Tuner:
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
-        repeats: Whether the last fifth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
+        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
             that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
 
     Raises:

@@ -134,7 +134,7 @@ def tune(
         pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
         fixed_space: Whether the advisor may not edit the search space during the study. It may narrow ranges, and widen
             those that nobody gave, on evidence; what does not pay within 8 trials is undone.
-        repeats: Whether the last fifth of the trials evaluates the leaders again, on other folds and with another seed,
+        repeats: Whether the last tenth of the trials evaluates the leaders again, on other folds and with another seed,
             and the best configuration is chosen by all its values (docs/adr/0016).
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
