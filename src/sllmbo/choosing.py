@@ -4,8 +4,9 @@ Choosing the winner under noise: which configuration is best, how good it is, an
 The best of many single values is mostly a lucky one. Here the belief about a configuration is the mean of its values,
 drawn towards what a model of all trials says of its place, the more the noisier and the fewer its values: empirical
 Bayes (Efron and Morris 1973). The model is a forest of extremely randomised trees (Geurts et al. 2006) on the first
-value of each configuration; the noise is measured by the repeats. The next repeat goes to the leader or to its
-strongest challenger, whichever is known less well, as in LUCB (Kalyanakrishnan et al. 2012), until none is left.
+value of each configuration, asked out of the bag; the noise is measured by the repeats. The next repeat goes to the
+leader or to its strongest challenger, whichever is known less well, as in LUCB (Kalyanakrishnan et al. 2012), until
+none is left.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _N_TREES = 64
 _LEAF = 3
 _BAD = 0.25
 """Values below this quantile count as that: how bad the bad ones are says nothing about the best."""
-_NOISE_SHARE, _NOISE_WEIGHT = 0.5, 2
-"""Before repeats have measured it, half of what the model leaves is taken for noise; worth so many repeats."""
+_PRIOR_WEIGHT = 4
+"""Before repeats have measured the noise, all that the model leaves is taken for it: worth so many repeats."""
 _LEAST_SHARE = 0.25
 """At least this share of what the model leaves is taken for true differences."""
 _QUIET = 0.01
@@ -131,7 +132,7 @@ def _noise(tried: Sequence[Sequence[Observation]]) -> float | None:
     0 where it is too small to matter beside the differences among the better and among the worse half of them.
     """
     degrees = sum(len(again) - 1 for again in tried)
-    if not degrees:
+    if not degrees or len(tried) < 2:
         return None
     variance = float(sum(((values - values.mean()) ** 2).sum() for values in map(_values, tried))) / degrees
     means = np.sort([np.median(_values(again)) for again in tried])
@@ -150,16 +151,15 @@ class _Belief:
         counts = np.array([len(again) for again in tried], dtype=float)
         means = self.sign * np.array([_values(again).mean() for again in tried])
         forest = ExtraTreesRegressor(
-            _N_TREES, min_samples_leaf=_LEAF, bootstrap=True, random_state=derive_seed(seed, "choosing")
+            _N_TREES, min_samples_leaf=_LEAF, bootstrap=True, oob_score=True, random_state=derive_seed(seed, "choosing")
         )
         places, first = _places(space, [again[0].params for again in tried]), self.sign * _values([a[0] for a in tried])
         forest.fit(places, np.maximum(first, np.quantile(first, _BAD)))
-        told = np.asarray(forest.predict(places), dtype=float)
+        told = np.asarray(forest.oob_prediction_, dtype=float)
         top = means >= np.median(means)
         left = float(np.mean((means[top] - told[top]) ** 2)) or 1.0
         degrees = float((counts - 1).sum())
-        noise = _NOISE_WEIGHT * _NOISE_SHARE * left + degrees * (_noise(tried) or 0.0)
-        noise /= _NOISE_WEIGHT + degrees
+        noise = (_PRIOR_WEIGHT * left + degrees * (_noise(tried) or 0.0)) / (_PRIOR_WEIGHT + degrees)
         spread = max(left - noise, _LEAST_SHARE * left)
         precision = 1.0 / spread + counts / noise
         self.mean = (told / spread + counts * means / noise) / precision
