@@ -92,8 +92,8 @@ def next_repeat(space: SearchSpace, history: History, *, seed: int = 0) -> Obser
     if len(tried) < 2 or _noise(tried) == 0.0:
         return None
     belief = _Belief(space, history, tried, seed=seed)
-    barred = {_key(o.params) for o in history if o.state in ("running", "failed")}
-    order = [i for i in np.argsort(-belief.mean) if _key(tried[i][0].params) not in barred]
+    running = {_key(o.params) for o in history if o.state == "running"}
+    order = [int(i) for i in np.argsort(-belief.mean) if _key(tried[i][0].params) not in running]
     if len(order) < 2:
         return None
     leader, *others = order
@@ -114,10 +114,12 @@ def count(history: History, params: Mapping[str, Any]) -> int:
 
 
 def _configurations(history: History) -> list[list[Observation]]:
-    """Return the complete observations by configuration, in order."""
+    """Return the complete observations by configuration, in order, without configurations that have also failed."""
+    failed = {_key(o.params) for o in history.failures()}
     found: dict[str, list[Observation]] = {}
     for observation in history.complete():
-        found.setdefault(_key(observation.params), []).append(observation)
+        if _key(observation.params) not in failed:
+            found.setdefault(_key(observation.params), []).append(observation)
     return list(found.values())
 
 
