@@ -48,7 +48,6 @@ ADVISED: Mapping[str, str] = {
     "paper-reference": "a model of the paper's own code, a coin per parameter; asks paper:FILE:MODEL alone",
 }
 VARIANTS: Mapping[str, str] = {
-    REPEATS: "the last tenth of the trials repeats the leaders, and the winner is chosen by all values of each",
     "coin": "a fair coin decides who serves a trial, as in the paper",
     "share-P": "a coin that falls on the advisor with probability P, such as share-0.25",
     "alternating": "advisor and TPE by turns",
@@ -58,6 +57,7 @@ VARIANTS: Mapping[str, str] = {
     "no-judging": "TPE does not judge the advisor's candidates",
     "failures-hidden": "failed trials are not told to the advisor, and TPE does not stay away from where they are",
     "masked": "a chat model is told x1, c1 and so on instead of names",
+    REPEATS: "the last tenth of the trials repeats the leaders, and the winner is chosen by all values of each",
 }
 """What an advised method can be varied in."""
 
