@@ -173,14 +173,15 @@ def measure_worth(
 
 
 def percentiles(history: History) -> list[tuple[Observation, float]]:
-    """Return each finished trial with its percentile among the complete ones, in order; 1 is best, failed ones 0."""
+    """Return each finished trial but repeats with its percentile, in order; 1 is best, failed ones have 0."""
     return list(latest_percentiles(history))[::-1]
 
 
 def latest_percentiles(history: History) -> Iterator[tuple[Observation, float]]:
     """Yield what `percentiles` returns, the latest trial first; for those who need only the last ones."""
-    ordered = np.sort(np.array([o.value for o in history.complete()], dtype=float))
-    for o in reversed(history.observations):
+    first = [o for o in history.observations if o.source != "repeat"]
+    ordered = np.sort(np.array([o.value for o in first if o.state == "complete" and o.value is not None], dtype=float))
+    for o in reversed(first):
         if o.state == "complete" and o.value is not None:
             below = ordered.searchsorted(o.value, "left") + ordered.searchsorted(o.value, "right")
             rank = float(below) / (2.0 * len(ordered))
@@ -195,7 +196,7 @@ def _source(observation: Observation) -> str:
 
 def improvements(history: History) -> dict[int, float]:
     """Return by trial number by how much it bettered the incumbent; the default's value is where it starts."""
-    complete = history.complete()
+    complete = [o for o in history.complete() if o.source != "repeat"]  # a luckier value is no better configuration
     start = next((o for o in complete if o.source == "default"), complete[0] if complete else None)
     steps: dict[int, float] = {}
     if start is None or start.value is None:

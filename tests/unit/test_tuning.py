@@ -51,6 +51,28 @@ def test_the_same_seed_gives_the_same_result(cancer) -> None:
     assert one.best_value == two.best_value
 
 
+def test_leaders_are_repeated_on_fresh_folds_and_the_winner_has_an_interval(diabetes, tmp_path) -> None:
+    """Each repeat of a configuration has a value of its own, the winner is an estimate that is saved."""
+    result = sllmbo.tune("ridge", *diabetes, n_trials=20, seed=0, repeats=True)
+
+    repeats = [trial for trial in result.trials if trial["source"] == "repeat"]
+    again = [[t["value"] for t in result.trials if t["params"] == trial["params"]] for trial in repeats]
+    assert 2 == result.n_repeats == len(repeats) == result.sources["repeat"]["trials"]
+    assert 0 == result.sources["repeat"]["improvements"]
+    assert all(len(values) == len(set(values)) > 1 for values in again)
+    low, high = result.best_interval
+    assert low < result.best_value < high
+    assert result.best_interval == sllmbo.TuneResult.load(result.save(tmp_path)).best_interval
+
+
+def test_splits_that_were_given_are_not_drawn_anew(diabetes) -> None:
+    """Where neither folds nor estimator can differ the first repeat shows it, and the best value wins as without."""
+    given = [sllmbo.tune("ridge", *diabetes, n_trials=20, cv=KFold(3), seed=0, repeats=r) for r in (True, False)]
+
+    assert [1, 0] == [sum(trial["source"] == "repeat" for trial in result.trials) for result in given]
+    assert [None, None] == [result.best_interval for result in given]
+
+
 def test_a_metric_that_can_be_negative_stays_as_it_is(diabetes) -> None:
     """R2 below zero is neither flipped nor refused."""
     X, _ = diabetes

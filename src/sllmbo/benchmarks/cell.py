@@ -18,6 +18,7 @@ from sllmbo.benchmarks.methods import read_method
 from sllmbo.benchmarks.problem import Problem
 from sllmbo.benchmarks.suites import load_suite
 from sllmbo.errors import SllmboError
+from sllmbo.samplers import chosen
 from sllmbo.samplers._convert import to_distributions
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._record import FAILURE, FALLBACK, MIXING, SOURCE, USAGE
@@ -93,7 +94,7 @@ class _Study:
             trial.set_user_attr(FAILURE, failure)
         ended = self._study.tell(trial, value, state=TrialState.FAIL if failure else None)
         seconds = asked - began + time.perf_counter() - told
-        return self._record(ended, value, failure, seconds)
+        return self._record(ended, value, failure, seconds) | self._chosen()
 
     def _suggest(self, trial: Trial) -> None:
         for name, distribution in self._distributions.items():
@@ -111,6 +112,11 @@ class _Study:
         except Exception as error:  # noqa: BLE001  # whatever a failing configuration raises
             return None, describe_error(error)
         return (value, "") if math.isfinite(value) else (None, f"FloatingPointError: the value was {value}")
+
+    def _chosen(self) -> dict[str, int]:
+        """Return the trial whose configuration would be chosen now, where that is not the one with the best value."""
+        choice = chosen(self._study, seed=self._seed) if self._method.repeats else None
+        return {} if choice is None else {"chosen": choice.trial}
 
     def _record(self, trial: FrozenTrial, value: float | None, failure: str, seconds: float) -> dict[str, Any]:
         truth = None

@@ -56,6 +56,7 @@ _PACKAGES = (
 _DECIDING = (
     "_random.py",
     "advisors",
+    "choosing.py",
     "history.py",
     "llm",
     "prompts",
@@ -234,5 +235,7 @@ def scores(trials: Sequence[Mapping[str, Any]], of_best: Scale, of_chosen: Scale
             best = regret if best is None else min(best, regret)
             if chosen is None or sign * trial["value"] < sign * chosen["value"]:
                 chosen = trial
+        if "chosen" in trial:
+            chosen = trials[trial["chosen"]]
         made.append({"regret": best, "chosen_regret": None if chosen is None else of_chosen.regret(chosen)})
     return made

@@ -2,7 +2,7 @@
 The methods by name: whose sampler runs a study, and whether it starts from the default configuration.
 
 A name is a method, then "+default" for a classical one whose first trial is to be the default configuration, then the
-variants of an advised one, each after a colon: "tpe+default", "llm-tpe:coin:no-judging".
+variants of an advised one, each after a colon: "tpe+default", "llm-tpe:coin:no-judging", "tpe+default:repeats".
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from sllmbo.benchmarks.rivals import HyperoptSampler, SmacSampler
 from sllmbo.errors import ConfigError
 from sllmbo.prompts import MemoryName
 from sllmbo.samplers import Adaptive, AdvisedSampler, Alternating, Bernoulli, MixingPolicy
-from sllmbo.samplers.advised import Init
+from sllmbo.samplers._open import Init
 from sllmbo.space import Categorical, SearchSpace
 from sllmbo.tuner.methods import tuned_anchors
+
+REPEATS = "repeats"
+"""The variant that tpe and tpe+default have too."""
 
 CLASSICAL: Mapping[str, str] = {
     "random": "uniform on each parameter's scale",
@@ -56,6 +59,7 @@ VARIANTS: Mapping[str, str] = {
     "masked": "a chat model is told x1, c1 and so on instead of names",
     "no-digest": "a chat model is told nothing of the trials",
     "no-state": "a chat model is told the trials, without what they come to",
+    REPEATS: "the last tenth of the trials repeats the leaders, and the winner is chosen by all values of each",
 }
 """What an advised method can be varied in."""
 
@@ -94,6 +98,8 @@ class Method:
     masked: bool = False
     memory: MemoryName = "digest"
     """What of the trials a chat model is told."""
+    repeats: bool = False
+    """Whether leaders are evaluated again, and the winner is chosen by all their values."""
 
     @property
     def advised(self) -> bool:
@@ -114,7 +120,15 @@ class Method:
             return made
         space = problem.space if self.with_default else without_defaults(problem.space)
         if not self.advised:
-            return AdvisedSampler(None, task=problem.task, space=space, init="default", seed=seed, failure_aware=False)
+            return AdvisedSampler(
+                None,
+                task=problem.task,
+                space=space,
+                init="default",
+                seed=seed,
+                failure_aware=False,
+                repeats=self.repeats,
+            )
         opened = self.init == "llm" and self.with_default
         return AdvisedSampler(
             advisor,
@@ -126,6 +140,7 @@ class Method:
             seed=seed,
             judging=self.judging,
             failure_aware=not self.failures_hidden,
+            repeats=self.repeats,
         )
 
 
@@ -146,12 +161,15 @@ def read_method(name: str) -> Method:
     if base not in CLASSICAL and base not in ADVISED:
         raise ConfigError(f"The method {name!r} must begin with one of {', '.join([*CLASSICAL, *ADVISED])}.")
     if base in CLASSICAL:
-        if (plus and wish != "default") or variants:
-            raise ConfigError(f"The method {name!r} must be {base!r} or '{base}+default'; only advised ones vary.")
+        if (plus and wish != "default") or any(variant != REPEATS or base != "tpe" for variant in variants):
+            raise ConfigError(
+                f"The method {name!r} must be {base!r} or '{base}+default'; only advised ones vary, "
+                f"but for 'tpe:{REPEATS}'."
+            )
         if base in _NEEDS:
             module, extra = _NEEDS[base]
             require(module, extra=extra, purpose=f"The method {base!r}")
-        return Method(name, base, with_default=bool(plus))
+        return Method(name, base, with_default=bool(plus), repeats=bool(variants))
     if plus:
         raise ConfigError(
             f"The method {name!r} starts from the default anyway; write {base!r}, or '{base}:no-default'."
@@ -190,6 +208,7 @@ def _varied(method: Method, variant: str) -> Method:
         "masked": {"masked": True},
         "no-digest": {"memory": "none"},
         "no-state": {"memory": "table"},
+        REPEATS: {"repeats": True},
     }
     if variant not in switches:
         raise ConfigError(f"The method {method.name!r} has the variant {variant!r}, not one of {', '.join(VARIANTS)}.")

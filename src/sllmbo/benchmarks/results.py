@@ -3,8 +3,9 @@ The results of a benchmark as arrays of regret: arm x problem x seed x trial.
 
 Two regrets are kept of each trial. *regret* is that of the best configuration evaluated so far, by true values (by the
 values themselves where these are exact): what the search has found. *chosen_regret* is the true regret of the
-configuration with the best single value so far: what somebody gets who believes the values. They differ on noisy
-problems, and where the true value is a held-out score.
+configuration with the best single value so far: what somebody gets who believes the values; of a method that repeats
+its leaders, that of the configuration that it chooses by all values. They differ on noisy problems, and where the true
+value is a held-out score.
 """
 
 from __future__ import annotations

@@ -83,6 +83,15 @@ Space: TypeAlias = Annotated[
     Path | None,
     _option(SEARCH, "The search space, as `sllmbo space --json` and SearchSpace.to_json() write it.", metavar="FILE"),
 ]
+Repeats: TypeAlias = Annotated[
+    bool,
+    _option(
+        SEARCH,
+        "Evaluate the leaders again in the last tenth of the trials, on other folds and with another seed, and choose "
+        "the best configuration by all its values.",
+        "--repeats",
+    ),
+]
 FixedSpace: TypeAlias = Annotated[
     bool,
     _option(

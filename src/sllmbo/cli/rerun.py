@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 REPEATED = (
     *("target", "kind", "drop", "time_column", "group", "cv", "holdout", "estimator", "metric", "trials", "patience"),
-    *("method", "init", "fixed_space", "pruner", "seed", "description"),
+    *("method", "init", "fixed_space", "repeats", "pruner", "seed", "description"),
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
 
@@ -246,6 +246,7 @@ class Rerun:
             holdout_share=given["holdout"],
             pruner=make_pruner(given["pruner"], given["cv"]),
             fixed_space=given["fixed_space"],
+            repeats=given["repeats"],
             storage=storage,
             study_name=f"replay of {self._path.name}",
             seed=given["seed"],

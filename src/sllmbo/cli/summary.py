@@ -19,6 +19,8 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
     """Print what *result* says and where its files lie."""
     progress.line()
     progress.fact("Best", f"{result.metric} {number(result.best_value)}{_against_default(result)}", "bold green")
+    if result.best_interval is not None:
+        progress.fact("Chosen", _chosen(result.best_interval, result.n_repeats))
     if result.heldout_best is not None:
         progress.fact("Held out", _held_out(result))
     progress.fact("Params", ", ".join(_params(result)))
@@ -34,9 +36,17 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
 def _against_default(result: TuneResult) -> str:
     if result.default_value is None:
         return ""
-    if not result.gain:
+    if result.gain is None or not result.gain:
         return ": the default configuration, which no trial has bettered"
+    if result.gain < 0:  # an estimate, against a single value
+        return f" (default {number(result.default_value)} in one value)"
     return f" (default {number(result.default_value)}, better by {_share(result.gain, result.default_value)})"
+
+
+def _chosen(interval: tuple[float, float], repeats: int) -> str:
+    low, high = interval
+    expected = f"{number((low + high) / 2)} +- {(high - low) / 2:.2g}"
+    return f"among the leaders by {repeats} repeat{'s' * (repeats > 1)}: {expected}"
 
 
 def _held_out(result: TuneResult) -> str:

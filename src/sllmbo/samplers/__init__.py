@@ -2,7 +2,9 @@
 Optuna's side of the house: samplers that let a study ask an advisor.
 """
 
+from sllmbo.choosing import Choice
 from sllmbo.samplers._reader import study_history
+from sllmbo.samplers._repeats import chosen
 from sllmbo.samplers.advised import AdvisedSampler
 from sllmbo.samplers.llm import LLMSampler
 from sllmbo.samplers.llm_tpe import LLMTPESampler
@@ -13,8 +15,10 @@ __all__ = [
     "AdvisedSampler",
     "Alternating",
     "Bernoulli",
+    "Choice",
     "LLMSampler",
     "LLMTPESampler",
     "MixingPolicy",
+    "chosen",
     "study_history",
 ]

@@ -86,7 +86,7 @@ def repair_into(distribution: BaseDistribution, value: object) -> Any:
     return repaired
 
 
-def common(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
+def cut(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
     """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
     given = from_distribution(distribution)
     if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):

@@ -8,8 +8,8 @@ import contextlib
 import copy
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import replace
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -23,8 +23,8 @@ from sllmbo.history import History
 from sllmbo.samplers import _turns
 from sllmbo.samplers._ahead import LOOKAHEAD
 from sllmbo.samplers._convert import (
-    common,
     contains,
+    cut,
     from_distributions,
     repair_into,
     to_distribution,
@@ -35,34 +35,14 @@ from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize
 from sllmbo.samplers._feasible import is_known
+from sllmbo.samplers._open import Init, Open, Role, check_arguments
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision, write, write_attr
+from sllmbo.samplers._repeats import repeat_due
 from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
-
-Init: TypeAlias = Literal["llm", "random", "default"]
-_Role: TypeAlias = Literal["user", "anchor", "first", "opening", "advisor", "partner"]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A trial between its start and its end, in this process."""
-
-    turn: int | None
-    """None where the user gave the parameters."""
-    stream: int | str
-    """The partner's stream of random numbers: the turn, or which request of the user's it is."""
-    decision: Decision | None = None
-    role: _Role = "partner"
-    trials: Sequence[FrozenTrial] = ()
-    standing: str = ""
-    """What the mixing policy read off the study."""
-    box: Box | None = None
-    """Where the turn searches, once it is known."""
-    joint: dict[str, BaseDistribution] | None = None
-    """What the partner samples jointly, once it is known."""
 
 
 class AdvisedSampler(BaseSampler):
@@ -97,6 +77,7 @@ class AdvisedSampler(BaseSampler):
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
         prefetch: Whether the advisor is asked while trials run (docs/adr/0015). A turn for which no answer is ready is
             the partner's, so that what is tried depends on the clock as well as on *seed*.
+        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again where that shows noise.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -121,8 +102,9 @@ class AdvisedSampler(BaseSampler):
         failure_aware: bool = True,
         edits: Edits = "none",
         prefetch: bool = False,
+        repeats: bool = False,
     ) -> None:
-        _check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
+        check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
         self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
         self._anchors = (*_default_anchor(self._space), *anchors)
@@ -134,9 +116,13 @@ class AdvisedSampler(BaseSampler):
         self._random = Partner(RandomSampler(), self._seed)
         is_editable = advisor is not None and isinstance(self._partner.sampler, TPESampler)
         self.edits: Edits = edits if is_editable else "none"
+        task = Task(description=task) if isinstance(task, str) else task or Task()
+        if repeats and task.n_trials is None:
+            raise ConfigError("repeats=True needs to know how many trials there are; give Task(n_trials=...).")
+        self._repeats, self._n_trials = repeats, task.n_trials or 0
         self._counsel = Counsel(
             advisor,
-            task=Task(description=task) if isinstance(task, str) else task or Task(),
+            task=task,
             space=self._space,
             partner=self._partner,
             seed=self._seed,
@@ -151,7 +137,7 @@ class AdvisedSampler(BaseSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Open] = {}
         self._reader = self._counsel.reader
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,7 +173,7 @@ class AdvisedSampler(BaseSampler):
         study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
         if decision is not None:
             write(study, trial, decision)
-        self._open[trial._trial_id] = _Open(turn, _turns.stream(record), decision)
+        self._open[trial._trial_id] = Open(turn, _turns.stream(record), decision)
         self._partner.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -236,7 +222,7 @@ class AdvisedSampler(BaseSampler):
         coming.number = len(trials)
         turn = _turns.free_turn(trials, coming.number)
         for later in range(LOOKAHEAD):
-            opened = _Open(turn + later, turn + later, trials=trials)
+            opened = Open(turn + later, turn + later, trials=trials)
             role = self._role(study, coming, opened)
             opens = later == 0 and self._init == "llm" and role == "opening" and turn == len(self._anchors)
             if role == "advisor" or opens:
@@ -246,7 +232,7 @@ class AdvisedSampler(BaseSampler):
                 return
 
     def _sample_by_partner(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution], opened: _Open
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution], opened: Open
     ) -> dict[str, Any]:
         assert opened.decision is not None
         if opened.decision.source == "random" or opened.turn is None:
@@ -261,11 +247,11 @@ class AdvisedSampler(BaseSampler):
             return values
         return self._partner.relative(study, trial, joint, turn=opened.turn)
 
-    def _steers(self, study: Study, trial: FrozenTrial, opened: _Open) -> bool:
+    def _steers(self, study: Study, trial: FrozenTrial, opened: Open) -> bool:
         """Tell whether the partner is to stay away from where trials fail."""
         return self._failure_aware and is_known(self._history(study, trial, opened))
 
-    def _joint(self, study: Study, trial: FrozenTrial, opened: _Open) -> dict[str, BaseDistribution]:
+    def _joint(self, study: Study, trial: FrozenTrial, opened: Open) -> dict[str, BaseDistribution]:
         """Return what the partner samples jointly; a parameter whose range was widened remains in it."""
         if opened.joint is None:
             opened.joint = self._partner.space(study, trial)
@@ -275,7 +261,7 @@ class AdvisedSampler(BaseSampler):
                 opened.joint = dict(sorted({**opened.joint, **whole}.items()))
         return opened.joint
 
-    def _box(self, study: Study, trial: FrozenTrial, opened: _Open) -> Box:
+    def _box(self, study: Study, trial: FrozenTrial, opened: Open) -> Box:
         if opened.box is None:
             trials = opened.trials or _turns.all_trials(study)
             declared = self._reader.space(trials)
@@ -286,7 +272,7 @@ class AdvisedSampler(BaseSampler):
                 opened.box = box_of(declared, trials, history, before=trial.number, edits=self.edits)
         return opened.box
 
-    def _history(self, study: Study, trial: FrozenTrial, opened: _Open) -> History:
+    def _history(self, study: Study, trial: FrozenTrial, opened: Open) -> History:
         return self._reader.history(study, opened.trials or _turns.all_trials(study), before=trial.number)
 
     def sample_independent(
@@ -307,14 +293,14 @@ class AdvisedSampler(BaseSampler):
         partner = self._random if decision is not None and decision.source == "random" else self._partner
         box = self._box(study, trial, opened)
         if box.is_edited and param_name in box.present:
-            param_distribution = common(param_distribution, box.present[param_name])
+            param_distribution = cut(param_distribution, box.present[param_name])
         if partner is self._partner and not param_distribution.single() and self._steers(study, trial, opened):
             history = self._history(study, trial, opened)
             alone = {param_name: param_distribution}
             return partner.feasible(study, trial, alone, history, box, turn=opened.stream)[param_name]
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
-    def _note_repair(self, study: Study, trial: FrozenTrial, opened: _Open, name: str, value: Any) -> None:
+    def _note_repair(self, study: Study, trial: FrozenTrial, opened: Open, name: str, value: Any) -> None:
         """Record that *value* is used for parameter *name* where it is not what was decided."""
         assert opened.decision is not None
         assert opened.decision.params is not None
@@ -337,18 +323,18 @@ class AdvisedSampler(BaseSampler):
 
     # Deciding.
 
-    def _opened(self, study: Study, trial: FrozenTrial) -> _Open:
+    def _opened(self, study: Study, trial: FrozenTrial) -> Open:
         opened = self._open.get(trial._trial_id)
         if opened is None:  # started by another sampler object
             stored = study._storage.get_trial(trial._trial_id)
             record = stored.system_attrs.get(_turns.TURN)
             if record is None:
                 record = {"turn": _turns.free_turn(_turns.all_trials(study), trial.number)}
-            opened = _Open(record["turn"], _turns.stream(record), Decision.from_attrs(stored.user_attrs))
+            opened = Open(record["turn"], _turns.stream(record), Decision.from_attrs(stored.user_attrs))
             self._open[trial._trial_id] = opened
         return opened
 
-    def _role(self, study: Study, trial: FrozenTrial, opened: _Open) -> _Role:
+    def _role(self, study: Study, trial: FrozenTrial, opened: Open) -> Role:
         """Return who serves the turn; a pure function of seed, turn and history."""
         turn = opened.turn
         if turn is None:
@@ -359,9 +345,14 @@ class AdvisedSampler(BaseSampler):
             return "first" if turn == 0 else "partner"
         if turn < len(self._anchors) + self._n_opening:
             return "opening"
+        history = self._history(study, trial, opened)
+        if self._repeats:
+            space = self._reader.space(opened.trials)
+            opened.again = repeat_due(space, history, n_trials=self._n_trials, seed=self._seed)
+            if opened.again is not None:
+                return "repeat"
         if self._advisor is None or self._mixing is None:
             return "partner"
-        history = self._history(study, trial, opened)
         if isinstance(self._mixing, Adaptive):
             standing = self._mixing.standing(history)
             opened.standing = str(standing)
@@ -370,13 +361,15 @@ class AdvisedSampler(BaseSampler):
             serves = self._mixing.advisor_serves(seed=self._seed, turn=turn, history=history)
         return "advisor" if serves else "partner"
 
-    def _decide(self, study: Study, trial: FrozenTrial, opened: _Open, until_written: contextlib.ExitStack) -> Decision:
+    def _decide(self, study: Study, trial: FrozenTrial, opened: Open, until_written: contextlib.ExitStack) -> Decision:
         turn = opened.turn
         assert turn is not None
         cut_off = _turns.predecessor(opened.trials, turn=turn)
         taken_over = Decision.from_attrs(cut_off.user_attrs) if cut_off is not None else None
         if taken_over is not None:
             return replace(taken_over, usage=None)  # what the answer cost stays on the trial that asked
+        if opened.again is not None:
+            return opened.again
         if opened.role == "anchor":
             return self._anchors[turn]
         if opened.role == "first":
@@ -391,17 +384,6 @@ class AdvisedSampler(BaseSampler):
         if opened.role == "advisor":
             decision = self._counsel.next(study, trial, opened.trials, box=box, turn=turn, until_written=until_written)
         return replace(decision, edits=(*box.undone, *decision.edits)) if box.undone else decision
-
-
-def _check_arguments(*, init: str, on_failure: str, edits: str, n_opening: int, n_candidates: int) -> None:
-    if init not in ("llm", "random", "default"):
-        raise ConfigError(f"init={init!r} must be 'llm', 'random' or 'default'.")
-    if on_failure not in ("partner", "raise"):
-        raise ConfigError(f"on_failure={on_failure!r} must be 'partner' or 'raise'.")
-    if edits not in get_args(Edits):
-        raise ConfigError(f"edits={edits!r} must be 'none', 'narrow' or 'all'.")
-    if n_opening < 1 or n_candidates < 1:
-        raise ConfigError(f"n_opening={n_opening!r} and n_candidates={n_candidates!r} must be at least 1.")
 
 
 def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:

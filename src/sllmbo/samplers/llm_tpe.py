@@ -14,8 +14,9 @@ from sllmbo.advisors.choose import choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.llm import ReplyMode
 from sllmbo.samplers._counsel import OnFailure
+from sllmbo.samplers._open import Init
 from sllmbo.samplers._partner import source_of
-from sllmbo.samplers.advised import AdvisedSampler, Init
+from sllmbo.samplers.advised import AdvisedSampler
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -53,6 +54,8 @@ class LLMTPESampler(AdvisedSampler):
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
+        repeats: Whether the last tenth of the trials evaluates the leaders again, if the first repeat shows that the
+            objective is noisy; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.
@@ -87,6 +90,7 @@ class LLMTPESampler(AdvisedSampler):
         judging: bool = True,
         prefetch: bool = False,
         fixed_space: bool = False,
+        repeats: bool = False,
     ) -> None:
         partner = partner if partner is not None else TPESampler()
         super().__init__(
@@ -104,4 +108,5 @@ class LLMTPESampler(AdvisedSampler):
             judging=judging,
             edits="none" if fixed_space else "narrow",
             prefetch=prefetch,
+            repeats=repeats,
         )

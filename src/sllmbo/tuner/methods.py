@@ -16,8 +16,8 @@ from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.samplers import Adaptive, AdvisedSampler, Bernoulli, MixingPolicy
 from sllmbo.samplers._edits import Edits
+from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import Decision
-from sllmbo.samplers.advised import Init
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 
@@ -39,6 +39,7 @@ def make_sampler(
     budget: Budget | None = None,
     edits: Edits = "none",
     prefetch: bool = False,
+    repeats: bool = False,
 ) -> AdvisedSampler:
     """
     Return the sampler of *method*.
@@ -53,7 +54,7 @@ def make_sampler(
     check_method(method)
     partner = _partner(method)
     if method not in ADVISED:
-        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed)
+        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed, repeats=repeats)
     assert advisor is not None
     return AdvisedSampler(
         advisor,
@@ -68,6 +69,7 @@ def make_sampler(
         budget=budget,
         edits=edits,
         prefetch=prefetch,
+        repeats=repeats,
     )
 
 

@@ -30,6 +30,7 @@ from sllmbo.samplers._record import (
     USAGE,
     edits_of,
 )
+from sllmbo.samplers._repeats import REPEAT
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.usage import Usage
 from sllmbo.worth import Worth, measure_worth
@@ -44,7 +45,7 @@ class TuneResult:
     metric: str
     direction: Direction
     best_value: float
-    """Mean over the folds of cross-validation, of the best trial."""
+    """Mean over the folds of cross-validation, of the best trial; the expected one where repeats have shown noise."""
     best_params: Mapping[str, Any]
     default_value: float | None
     """The same for the default configuration; None if it was not evaluated."""
@@ -52,6 +53,10 @@ class TuneResult:
     """The metric on the rows that no trial saw, of the best configuration; None without such rows."""
     heldout_default: float | None = None
     """The same for the default configuration."""
+    best_interval: tuple[float, float] | None = None
+    """Of 95 % for the expected value, where repeats have shown that values are noisy."""
+    n_repeats: int = 0
+    """Trials that evaluated a configuration again."""
     n_trials: int
     """Finished trials of the study: complete, pruned and failed."""
     n_failed: int = 0
@@ -91,6 +96,8 @@ class TuneResult:
             "metric": self.metric,
             "direction": self.direction,
             "best_value": self.best_value,
+            "best_interval": list(self.best_interval) if self.best_interval is not None else None,
+            "n_repeats": self.n_repeats,
             "best_params": dict(self.best_params),
             "default_value": self.default_value,
             "n_trials": self.n_trials,
@@ -143,6 +150,8 @@ class TuneResult:
             raise TaskError(f"{str(path)!r} is no saved result ({error}); give the folder of a tuning.") from error
         record["usage"] = Usage.from_json(record["usage"])
         record["worth"] = Worth.from_json(record["worth"]) if record.get("worth") else None
+        interval = record.get("best_interval")
+        record["best_interval"] = tuple(interval) if interval is not None else None
         record["notes"], record["trials"] = tuple(record["notes"]), tuple(record["trials"])
         estimator = None
         if (Path(folder) / ESTIMATOR).exists():
@@ -160,7 +169,8 @@ def trial_records(study: Study) -> list[dict[str, Any]]:
     finished = [trial for trial in all_trials(study) if trial.state.is_finished() and not is_abandoned(trial)]
     for trial in finished:
         value = trial.value if trial.state == TrialState.COMPLETE else None
-        improved = value is not None and (best is None or history.is_better(value, best))
+        first = trial.user_attrs.get(SOURCE) != REPEAT  # a luckier value is no better configuration
+        improved = first and value is not None and (best is None or history.is_better(value, best))
         best = value if improved else best
         records.append(_record(trial, value, improved))
     return records

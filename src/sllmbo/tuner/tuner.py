@@ -27,9 +27,9 @@ from sllmbo.samplers import AdvisedSampler, MixingPolicy
 from sllmbo.samplers._edits import edits_before, whole_space
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._ledger import StudyMeter
+from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon, all_trials
-from sllmbo.samplers.advised import Init
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import Task
 from sllmbo.tuner.methods import ADVISED, check_method, make_sampler
@@ -70,6 +70,8 @@ class Tuner:
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
+        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
+            that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -109,6 +111,7 @@ class Tuner:
         budget: Budget | None = None,
         prefetch: bool = False,
         fixed_space: bool = False,
+        repeats: bool = False,
     ) -> None:
         check_method(method)
         self.task = Task(description=task) if isinstance(task, str) else task or Task()
@@ -131,6 +134,7 @@ class Tuner:
             budget=budget,
             edits="none" if fixed_space else "narrow" if self._is_given() else "all",
             prefetch=prefetch,
+            repeats=repeats,
         )
 
     def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:

@@ -16,16 +16,19 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
+from sllmbo._random import derive_seed
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
+from sllmbo.choosing import choose
 from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._failure import describe_error
-from sllmbo.samplers.advised import Init
+from sllmbo.samplers._open import Init
+from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import BudgetCallback, PatienceCallback
 from sllmbo.task import Kind
@@ -80,6 +83,7 @@ def tune(
     pruner: BasePruner | None = None,
     prefetch: bool = False,
     fixed_space: bool = False,
+    repeats: bool = False,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     seed: int = 0,
@@ -133,6 +137,8 @@ def tune(
             ready is served without. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not edit the search space during the study. It may narrow ranges, and widen
             those that nobody gave, on evidence; what does not pay within 8 trials is undone.
+        repeats: Whether the last tenth of the trials evaluates the leaders again, on other folds and with another seed,
+            and the best configuration is chosen by all its values (docs/adr/0016).
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
@@ -194,6 +200,7 @@ def tune(
         budget=budget,
         prefetch=prefetch,
         fixed_space=fixed_space,
+        repeats=repeats,
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
@@ -204,7 +211,10 @@ def tune(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        return evaluate(spec, trial.params, train, splits, plan.metric, seed=seed, report=report)
+        again = evaluations(tuner.study, trial.params, before=trial.number) if repeats else 0
+        own = derive_seed(seed, "repeat", again) if again else seed
+        fresh = make_splits(train, seed=own, n_splits=cv) if again and isinstance(cv, int) else splits
+        return evaluate(spec, trial.params, train, fresh, plan.metric, seed=own, report=report)
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
     return _conclude(tuner, plan, dataset, seed=seed, stop_reason=stop_reason, storage=storage)
@@ -319,8 +329,8 @@ def _conclude(
     spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
     records = trial_records(tuner.study)
     history = study_history(tuner.study)
-    best = history.best
-    if best is None or best.value is None:
+    best = choose(tuner.space, history, seed=seed)
+    if best is None:
         raise TaskError(f"No trial was completed before the end ({stop_reason}); allow more trials or seconds.")
     default = next((o for o in history.complete() if o.source == "default"), None)
     default_params = default.params if default is not None else None
@@ -332,6 +342,8 @@ def _conclude(
         metric=metric.name,
         direction=metric.direction,
         best_value=best.value,
+        best_interval=best.interval,
+        n_repeats=best.repeats,
         best_params=dict(best.params),
         default_value=default.value if default is not None else None,
         heldout_best=heldout_best,

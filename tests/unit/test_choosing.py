@@ -1,0 +1,192 @@
+"""
+Choosing the winner under noise: the choice is better than the best single value, its interval is honest, and a
+deterministic objective pays one evaluation.
+"""
+
+import numpy as np
+import optuna
+import pytest
+
+from sllmbo.choosing import choose, next_repeat
+from sllmbo.errors import ConfigError
+from sllmbo.history import History, Observation
+from sllmbo.samplers import Adaptive, AdvisedSampler, LLMTPESampler, chosen
+from sllmbo.samplers._record import SOURCE
+from sllmbo.space import Categorical, Float, SearchSpace
+from sllmbo.task import Task
+from sllmbo.testing import ScriptedAdvisor
+from sllmbo.worth import measure_worth
+
+SPACE = SearchSpace({"x": Float(-1.0, 1.0, default=0.9), "y": Float(-1.0, 1.0, default=0.9)})
+N = 50
+
+
+def truth(params):
+    return params["x"] ** 2 + params["y"] ** 2
+
+
+def history(*trials, direction="minimize"):
+    """Trials as (x, value) or (x, value, state)."""
+    made = [
+        Observation(number, {"x": x}, state=state, value=value if state == "complete" else None)
+        for number, (x, value, state) in enumerate((*trial, "complete")[:3] for trial in trials)
+    ]
+    return History(direction, tuple(made))
+
+
+def sampler(seed=0, n_trials=N, **arguments):
+    task = Task(direction="minimize", n_trials=n_trials)
+    return AdvisedSampler(None, task=task, space=SPACE, init="default", seed=seed, **{"repeats": True, **arguments})
+
+
+class Bowl:
+    """A bowl whose values are noisy, each repeat of a configuration with a draw of its own."""
+
+    def __init__(self, noise, seed=0):
+        self.noise, self.seed, self.rng = noise, seed, np.random.default_rng(seed)
+
+    def __call__(self, trial):
+        params = {name: trial.suggest_float(name, -1.0, 1.0) for name in SPACE}
+        return truth(params) + self.noise * self.rng.standard_normal()
+
+
+def run(seed, noise, n_trials=N, **arguments):
+    study = optuna.create_study(sampler=sampler(seed, n_trials, **arguments))
+    study.optimize(Bowl(noise, seed), n_trials=n_trials)
+    return study
+
+
+def sources(study):
+    return [trial.user_attrs[SOURCE] for trial in study.trials]
+
+
+# The choice.
+
+
+def test_without_repeats_it_is_the_best_value():
+    """Where nothing was evaluated twice nothing is known of noise, and no interval is claimed."""
+    choice = choose(SPACE, history((0.5, 2.0), (0.1, 1.0), (0.2, 1.5)))
+    assert (1, {"x": 0.1}, 1.0, None, 0) == (
+        choice.trial,
+        choice.params,
+        choice.value,
+        choice.interval,
+        choice.repeats,
+    )
+    assert choose(SPACE, history((0.5, 0.0, "failed"))) is None
+
+
+def test_equal_repeats_mean_a_deterministic_objective():
+    """A repeat that comes out as before leaves the best value the choice, and no more are asked for."""
+    told = history((0.5, 2.0), (0.1, 1.0), (0.2, 1.5), (0.1, 1.0))
+    assert next_repeat(SPACE, told) is None
+    choice = choose(SPACE, told)
+    assert (1, 1.0, None, 1) == (choice.trial, choice.value, choice.interval, choice.repeats)
+
+
+def test_a_lucky_value_loses_when_it_is_repeated():
+    """The configuration with the best single value is not chosen once its repeats were poor."""
+    noise = 0.3 * np.random.default_rng(0).standard_normal(12)
+    others = [(0.2 + k / 20, 1.0 + noise[k]) for k in range(12)]
+    told = history((0.1, 0.5), *others, (0.1, 1.6), (0.1, 1.7), (0.2, 0.9), (0.2, 1.1))
+    choice = choose(SPACE, told)
+    assert {"x": 0.1} != choice.params
+    assert choice.interval[0] < choice.value < choice.interval[1]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_leader_is_repeated_first(direction):
+    """The first repeat goes to a good configuration, whichever direction is better."""
+    sign = 1.0 if direction == "minimize" else -1.0
+    told = history(*[(k / 20, sign * k) for k in range(20)], direction=direction)
+    assert next_repeat(SPACE, told).number < 4
+
+
+def test_what_is_running_or_has_failed_is_not_repeated():
+    """Of several workers each repeats another configuration, and one that has failed before is left alone."""
+    trials = [(k / 20, float(k)) for k in range(20)]
+    first = next_repeat(SPACE, history(*trials)).params["x"]
+    for state in ("running", "failed"):
+        assert first != next_repeat(SPACE, history(*trials, (first, 0.0, state))).params["x"]
+
+
+def test_few_trials_categories_and_strange_parameters_are_no_trouble():
+    """Two configurations are enough, categories have no order, and parameters may be unknown or missing."""
+    space = SearchSpace({"c": Categorical(["a", "b", None]), "x": Float(0.0, 1.0)})
+    points = [{"c": "a"}, {"c": None, "x": 5.0}, {"z": 1}]
+    for n in (2, 3):
+        told = [Observation(i, points[i], state="complete", value=float(i)) for i in range(n)]
+        again = next_repeat(space, History("maximize", tuple(told)))
+        told.append(Observation(n, again.params, state="complete", value=7.0))
+        assert choose(space, History("maximize", tuple(told))).interval is not None
+    assert next_repeat(space, History("maximize", tuple(told[:1]))) is None
+
+
+# The study.
+
+
+def test_the_leaders_are_repeated_in_the_last_part_of_a_noisy_study():
+    """Repeats come last, are told as such, and are of configurations that were tried."""
+    study = run(0, 0.1)
+    assert ["repeat"] * 5 == sources(study)[-5:]
+    assert "repeat" not in sources(study)[:-5]
+    tried = [trial.params for trial in study.trials[:-5]]
+    assert all(trial.params in tried for trial in study.trials[-5:])
+
+
+def test_a_deterministic_study_loses_one_evaluation_and_nothing_else():
+    """One repeat shows that there is no noise; the others of its turns are the partner's as they would have been."""
+    study, plain = run(0, 0.0), run(0, 0.0, repeats=False)
+    assert 1 == sources(study).count("repeat")
+    assert study.best_params == chosen(study).params
+    assert [t.params for t in plain.trials[:45]] == [t.params for t in study.trials[:45]]
+
+
+def test_the_choice_is_better_than_the_best_single_value():
+    """On a noisy bowl the true value of what is chosen is lower, over many seeds, and its interval covers it."""
+    single, ours, covered = [], [], []
+    for seed in range(24):
+        single.append(truth(run(seed, 0.3, repeats=False, partner=optuna.samplers.RandomSampler()).best_params))
+        choice = chosen(run(seed, 0.3, partner=optuna.samplers.RandomSampler()), seed=seed)
+        ours.append(truth(choice.params))
+        covered.append(choice.interval[0] <= ours[-1] <= choice.interval[1])
+    assert np.mean(ours) < 0.8 * np.mean(single)
+    assert 0.8 <= np.mean(covered)
+
+
+@pytest.mark.parametrize("cut", [44, 45, 47, 49])
+def test_a_cut_study_goes_on_with_the_same_repeats(cut):
+    """A study that is ended anywhere and gone on with by another sampler object has the trials of an uncut one."""
+    noise = dict(enumerate(np.random.default_rng(1).standard_normal(N)))
+
+    def objective(trial):
+        return truth({name: trial.suggest_float(name, -1.0, 1.0) for name in SPACE}) + 0.1 * noise[trial.number]
+
+    whole, study = (optuna.create_study(sampler=sampler()) for _ in range(2))
+    whole.optimize(objective, n_trials=N)
+    study.optimize(objective, n_trials=cut)
+    study.sampler = sampler()
+    study.optimize(objective, n_trials=N - cut)
+    assert [(t.params, t.value, t.user_attrs) for t in whole.trials] == [
+        (t.params, t.value, t.user_attrs) for t in study.trials
+    ]
+
+
+def test_an_advisor_is_neither_asked_nor_credited_for_repeats():
+    """The turns that repeat cost no question, count for nobody's worth, and leave the mixing's evidence alone."""
+    advisor = ScriptedAdvisor(lambda request: [request.space.sample(np.random.default_rng(request.turn))])
+    task = Task(direction="minimize", n_trials=20)
+    study = optuna.create_study(sampler=LLMTPESampler(advisor, task=task, space=SPACE, seed=0, repeats=True))
+    study.optimize(Bowl(0.1), n_trials=20)
+    assert ["repeat"] * 2 == sources(study)[-2:]
+    assert max(request.turn for request in advisor.requests) < 18
+    told = study.sampler._reader.history(study, study.trials)
+    assert 0 == measure_worth(told).sources["repeat"].improvements
+    before = History("minimize", told.observations[:18])
+    assert Adaptive().standing(before) == Adaptive().standing(told)
+
+
+def test_repeats_need_the_number_of_trials():
+    """Without it nobody knows which turns are the last ones."""
+    with pytest.raises(ConfigError, match="n_trials"):
+        LLMTPESampler("offline", repeats=True)
