@@ -7,6 +7,7 @@ once), and `results.csv`, made of the cells. More methods, problems and seeds ma
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -168,12 +169,25 @@ def _be_worker() -> None:
 
 
 def _run_and_keep(cell: Cell, folder: Path) -> dict[str, Any]:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("sllmbo").setLevel(logging.ERROR)  # each fallback is on record
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         record = run_cell(cell)
     keep_cell(folder, cell, record)
     return record
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Say nothing of fallbacks and the like, for each is on record; in this process all is as before afterwards."""
+    import optuna
+
+    logger, verbosity = logging.getLogger("sllmbo"), optuna.logging.get_verbosity()
+    level = logger.level
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        optuna.logging.set_verbosity(verbosity)
