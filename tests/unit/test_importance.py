@@ -13,7 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from sllmbo.history import History, Observation
 from sllmbo.samplers import study_history
-from sllmbo.samplers._importance import importance
+from sllmbo.samplers._importance import Importance, importance
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 
 SPACE = SearchSpace(
@@ -68,3 +68,19 @@ def test_trials_of_other_ranges_and_types_do_not_disturb() -> None:
     values = [0.5, 20.0, 3.0, -1.0, "x", None, True] * 6
     trials = [Observation(i, {"lr": value}, state="complete", value=float(i)) for i, value in enumerate(values)]
     assert {"lr": 1.0} == importance(SearchSpace({"lr": Float(0.1, 1, log=True)}), History("minimize", tuple(trials)))
+
+
+def test_it_is_worked_out_when_it_is_looked_at(study: optuna.Study, monkeypatch) -> None:
+    """An advisor that does not look at it, such as the rules, does not pay for it; who does gets it, once."""
+    calls = []
+
+    def counted(space: SearchSpace, history: History) -> dict[str, float]:
+        calls.append(len(history))
+        return importance(space, history)
+
+    monkeypatch.setattr("sllmbo.samplers._importance.importance", counted)
+    told = Importance(SPACE, study_history(study))
+    assert [] == calls
+    assert importance(SPACE, study_history(study)) == dict(told)
+    assert set(SPACE) == set(told)
+    assert [60] == calls

@@ -260,11 +260,8 @@ class _Plan:
         self._prefix, inner = "", estimator
         if given is None:
             self._prefix, inner = _last_step(estimator)
-        self._inner = inner
         kind = facts.kind if facts is not None else "classification" if is_classifier(inner) else "regression"
-        known = find_estimator(f"{type(inner).__module__}.{type(inner).__name__}") or find_estimator(
-            type(inner).__name__
-        )
+        known = find_estimator(type(inner).__name__)
         self.name = known.name if known is not None else type(inner).__name__
         self.space: SearchSpace | None = None
         self._fixed: dict[str, Any] = {}

@@ -24,7 +24,7 @@ from sllmbo.samplers._ahead import LATE, STALE, Ahead, Question
 from sllmbo.samplers._ask import PAUSED, ask, decide, is_near, turns_to_wait
 from sllmbo.samplers._edits import Box, Edits, open_leeways
 from sllmbo.samplers._failure import fall_back, warn_of
-from sllmbo.samplers._importance import importance
+from sllmbo.samplers._importance import Importance
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._reader import Reader, memo_of
@@ -197,7 +197,7 @@ class Counsel:
             space=box.present,
             history=history,
             leeways=open_,
-            importance=importance(box.present, history),
+            importance=Importance(box.present, history),
             memo=memo_of(trials, before=before),
             n=n,
             purpose=purpose,

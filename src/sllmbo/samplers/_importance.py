@@ -4,7 +4,8 @@ How much each parameter matters, by Optuna's PED-ANOVA (Watanabe et al. 2023, ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import cast
 
 from optuna.trial import FrozenTrial
@@ -13,6 +14,27 @@ from sllmbo.history import History, Observation
 from sllmbo.prompts.standing import Standing, standing
 from sllmbo.samplers._convert import to_distributions
 from sllmbo.space import Categorical, SearchSpace
+
+
+class Importance(Mapping[str, float]):
+    """What `importance` returns, worked out when somebody looks: most advisors do not, and it loads much of Optuna."""
+
+    def __init__(self, space: SearchSpace, history: History) -> None:
+        self._told = space, history
+
+    @cached_property
+    def _shares(self) -> dict[str, float]:
+        return importance(*self._told)
+
+    def __getitem__(self, name: str) -> float:
+        return self._shares[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shares)
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
 
 _ENOUGH = 20
 """With fewer complete trials there are fewer than 5 good ones, which Optuna advises against."""
