@@ -295,7 +295,8 @@ def replay() -> None:
         "20 trials. With four threads the replay is lenient, by turn; who serves is then a fair coin, and what it gives"
     )
     print(
-        "is not judged, as both depend on the order in which trials end. Advice given to another question is marked.\n"
+        "is not judged, nor is the space edited, as all that depends on the order in which trials end. Advice given to "
+        "another question is marked.\n"
     )
 
     def rows() -> Iterator[tuple[Any, ...]]:
@@ -303,8 +304,10 @@ def replay() -> None:
             for n_jobs in (1, 4):
                 about = dict(about)
                 memory = about.pop("memory", "digest")
-                if n_jobs > 1 and "sampler" not in about:
-                    about |= {"mixing": Bernoulli(0.5), "judging": False}
+                if n_jobs > 1:
+                    about["fixed_space"] = True
+                    if "sampler" not in about:
+                        about |= {"mixing": Bernoulli(0.5), "judging": False}
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / "recording.jsonl"
                     with ChatServer() as server:

@@ -316,3 +316,25 @@ def test_the_rules_widen_what_they_designed():
     assert {"rules"} == {edit.source for edit in edits}
     assert all(edit.low <= edit.old_low and edit.high >= edit.old_high for edit in edits)
     assert study.best_params["learning_rate"] > 0.3
+
+
+def test_of_workers_that_edit_at_the_same_time_one_counts():
+    """Two processes took the same leeway before either saw the other: the second edit is never in force."""
+
+    def trial(number, low=None):
+        edit = {"parameter": "x", "low": low, "high": 5.0, "old_low": 1.5, "old_high": 5.0, "reason": "", "source": "a"}
+        made = optuna.trial.create_trial(
+            params={"x": 4.0, "y": 0.0},
+            distributions={name: optuna.distributions.FloatDistribution(p.low, p.high) for name, p in SPACE.items()},
+            value=1.0,
+            user_attrs={EDITS: [edit]} if low else {},
+        )
+        made.number = number
+        return made
+
+    trials = [trial(0), trial(1, 2.0), trial(2, 3.0), *map(trial, range(3, 6))]
+    told = history([4.0] * 6, name="x")
+    assert [2.0] == [edit.low for edit in edits_before(trials, 6)]
+    assert box_of(SPACE, trials, told, before=6, edits="narrow").present["x"].low == 2.0
+    later = [*map(trial, range(9)), trial(9, 2.0), *map(trial, range(10, 18)), trial(18, 3.0)]
+    assert [2.0, 3.0] == [edit.low for edit in edits_before(later, 19)]

@@ -149,15 +149,19 @@ def applied_edits(
 
 
 def _entries(trials: Sequence[FrozenTrial], before: int) -> Iterator[_Entry]:
+    """Yield the edits that count: of workers that edit at the same time it is the one with the lowest number."""
     if not [trial for trial in trials if EDITS in trial.user_attrs]:  # as in most studies
         return
-    number = -1
+    number, last = -1, -ON_TRIAL - 1
     for trial in trials:
         if trial.number >= before or trial.state == TrialState.WAITING or is_abandoned(trial):
             continue
         number += 1
         if EDITS in trial.user_attrs:
-            yield from (_Entry(edit, number) for edit in edits_of(trial.user_attrs))
+            edits, is_free = edits_of(trial.user_attrs), number - last > ON_TRIAL
+            yield from (_Entry(edit, number) for edit in edits if edit.undoes or is_free)
+            if is_free and not all(edit.undoes for edit in edits):
+                last = number
 
 
 def _edited(declared: SearchSpace, applied: Sequence[AppliedEdit], *, widen: bool) -> SearchSpace:
