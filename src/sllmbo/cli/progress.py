@@ -99,7 +99,7 @@ class Progress:
         """Print the line of one finished trial, cut to the width."""
         self.line(trial_line(record, best, self.width))
         if record["edits"]:
-            self.line(printable(f"{'':>33}search space: {record['edits']}"), "yellow")
+            self.fact("", f"search space: {record['edits']}", "yellow")
 
     def _clear(self) -> None:
         if not self._plain:

@@ -71,7 +71,8 @@ class AppliedEdit:
     def __str__(self) -> str:
         what = "back to" if self.undoes else "to"
         old = f"{self.old_low:.4g} .. {self.old_high:.4g}"
-        return f"{self.parameter} from {old} {what} {self.low:.4g} .. {self.high:.4g} ({self.source}: {self.reason})"
+        who = "" if self.undoes else f"{self.source}: "
+        return f"{self.parameter} from {old} {what} {self.low:.4g} .. {self.high:.4g} ({who}{self.reason})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
