@@ -36,8 +36,9 @@ from sllmbo.samplers._turns import TURN
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import PatienceCallback
 from sllmbo.tuner.data import from_frame, read_table
+from sllmbo.tuner.loop import Callback
 from sllmbo.tuner.result import TuneResult
-from sllmbo.tuner.tuning import Callback, tune
+from sllmbo.tuner.tuning import tune
 
 if TYPE_CHECKING:
     from sllmbo.advisors import Advisor

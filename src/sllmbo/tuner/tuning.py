@@ -5,53 +5,41 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial
 
 from sllmbo._random import derive_seed
 from sllmbo.advisors import Advisor
-from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.budget import Budget
-from sllmbo.choosing import choose
-from sllmbo.errors import SllmboError, SpaceError, StudyError, TaskError
+from sllmbo.errors import SpaceError, StudyError
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
-from sllmbo.samplers import MixingPolicy, study_history
-from sllmbo.samplers._failure import describe_error
+from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._open import Init
 from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
-from sllmbo.stopping import BudgetCallback, PatienceCallback
 from sllmbo.task import Kind
+from sllmbo.tuner.conclude import conclude
 from sllmbo.tuner.data import Dataset, from_arrays
 from sllmbo.tuner.derive import derive_space
 from sllmbo.tuner.estimators import EstimatorSpec
-from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, fit, make_splits, score_on
-from sllmbo.tuner.metrics import Metric, Scorer
-from sllmbo.tuner.plan import Plan, make_plan
-from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
-from sllmbo.tuner.tuner import Tuner, without_password
-
-_logger = logging.getLogger("sllmbo")
-
-T = TypeVar("T")
-
-Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
+from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, make_splits
+from sllmbo.tuner.loop import Callback, run
+from sllmbo.tuner.metrics import Scorer
+from sllmbo.tuner.plan import make_plan
+from sllmbo.tuner.result import TuneResult
+from sllmbo.tuner.tuner import Tuner
 
 DATA = "sllmbo:data"
 """User attribute of a study: a digest of the data that it is about."""
-
-_HOPELESS = 5
-"""So many failed trials without a complete one end the tuning."""
 
 
 def tune(
@@ -217,80 +205,13 @@ def tune(
         return evaluate(spec, trial.params, train, fresh, plan.metric, seed=own, report=report)
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
-    return _conclude(tuner, plan, dataset, seed=seed, stop_reason=stop_reason, storage=storage)
-
-
-def run(
-    tuner: Tuner,
-    objective: Callable[[Trial], Evaluation],
-    *,
-    budget: Budget,
-    patience: int | None = None,
-    on_start: Callable[[Study], None] | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> str:
-    """
-    Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience" or "interrupted".
-
-    An error of *objective* makes its trial fail; a mistake of the user's (`SllmboError`) ends the run.
-    """
-    spending = BudgetCallback(budget)
-    waiting = PatienceCallback(patience) if patience is not None else None
-    if on_start is not None:
-        on_start(tuner.study)
-    try:
-        while True:
-            reason = spending.spent(tuner.study)
-            if reason is not None:
-                return reason
-            if waiting is not None and waiting.is_exhausted(tuner.study):
-                return "patience"
-            _run_trial(tuner, objective, callbacks)
-            _check_hope(tuner.study)
-    except KeyboardInterrupt:
-        return "interrupted"
-
-
-def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
-    trial = tuner.ask()
-    try:
-        with tuner.running(trial):
-            _evaluate_and_tell(tuner, trial, objective)
-    except (KeyboardInterrupt, SllmboError):
-        tuner.abandon(trial)
-        raise
-    frozen = tuner.study._storage.get_trial(trial._trial_id)
-    for callback in callbacks:
-        callback(tuner.study, frozen)
-
-
-def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], Evaluation]) -> None:
-    try:
-        evaluation = objective(trial)
-    except optuna.TrialPruned:
-        tuner.tell(trial, pruned=True)
-    except SllmboError:
-        raise
-    except Exception as error:  # noqa: BLE001  # an estimator may raise anything; the trial keeps class and reason
-        tuner.tell(trial, failure=error)
-    else:
-        details = {"std": evaluation.std, "train_value": evaluation.train_value}
-        tuner.tell(trial, evaluation.value, details={name: v for name, v in details.items() if v == v})
+    return conclude(tuner, plan, dataset, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
 def _joined(budget: Budget, n_trials: int | None, timeout: float | None) -> Budget:
     trials = n_trials if n_trials is not None else budget.trials
     seconds = timeout if timeout is not None else budget.seconds
     return replace(budget, trials=50 if trials is None else trials, seconds=seconds)
-
-
-def _check_hope(study: Study) -> None:
-    history = study_history(study)
-    if len(history) >= _HOPELESS and len(history.failures()) == len(history):
-        raise TaskError(
-            f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
-            "check the estimator and the data."
-        )
 
 
 def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:
@@ -315,77 +236,3 @@ def _check_data(study: Study, dataset: Dataset, splits: Sequence[Split]) -> None
             f"The study {study.study_name!r} is about other data, or about other folds, hold-out or seed of the same "
             "data; name another study."
         )
-
-
-def _conclude(
-    tuner: Tuner,
-    plan: Plan,
-    dataset: Dataset,
-    *,
-    seed: int,
-    stop_reason: str,
-    storage: str | BaseStorage | None,
-) -> TuneResult:
-    spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
-    records = trial_records(tuner.study)
-    history = study_history(tuner.study)
-    best = choose(tuner.space, history, seed=seed)
-    if best is None:
-        raise TaskError(f"No trial was completed before the end ({stop_reason}); allow more trials or seconds.")
-    default = next((o for o in history.complete() if o.source == "default"), None)
-    default_params = default.params if default is not None else None
-    heldout_best = heldout_default = None
-    if test is not None:
-        heldout_best = _heldout(spec, best.params, train, test, metric, seed)
-        heldout_default = _heldout(spec, default_params, train, test, metric, seed) if default_params else None
-    return TuneResult(
-        metric=metric.name,
-        direction=metric.direction,
-        best_value=best.value,
-        best_interval=best.interval,
-        n_repeats=best.repeats,
-        best_params=dict(best.params),
-        default_value=default.value if default is not None else None,
-        heldout_best=heldout_best,
-        heldout_default=heldout_default,
-        n_trials=len(records),
-        n_failed=sum(record["state"] == "fail" for record in records),
-        n_pruned=sum(record["state"] == "pruned" for record in records),
-        sources=count_sources(records),
-        usage=total_usage(tuner.study),
-        worth=study_worth(tuner.study),
-        stop_reason=stop_reason,
-        study=tuner.study.study_name,
-        storage=without_password(storage) if isinstance(storage, str) else None,
-        estimator_name=spec.name,
-        advisor=_advisor_of(tuner, records),
-        notes=dataset.notes,
-        trials=tuple(records),
-        estimator=_or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed)),
-    )
-
-
-def _heldout(
-    spec: EstimatorSpec, params: Mapping[str, Any], train: Dataset, test: Dataset, metric: Metric, seed: int
-) -> float | None:
-    return _or_warn("held-out score", lambda: score_on(fit(spec, params, train, seed), test, metric))
-
-
-def _or_warn(what: str, make: Callable[[], T]) -> T | None:
-    """Return what *make* makes, or None and a warning: all trials are done, and nothing may lose them now."""
-    try:
-        return make()
-    except Exception as error:  # noqa: BLE001  # an estimator may raise anything
-        _logger.warning("The result has no %s: %s", what, describe_error(error))
-        return None
-
-
-def _advisor_of(tuner: Tuner, records: Sequence[Mapping[str, Any]]) -> str:
-    if tuner.advisor is None:
-        return ""
-    origins = {record["source"]: record["origin"] for record in records}
-    if "llm" in origins:
-        return str(origins["llm"])
-    if "rules" in origins or isinstance(tuner.advisor, RuleAdvisor):
-        return "rules (no chat model)"
-    return "none that gave usable advice"

@@ -1,0 +1,108 @@
+"""
+The end of a tuning: the winner, scored on the rows set aside and fitted on all rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from optuna.storages import BaseStorage
+
+from sllmbo.advisors.rules import RuleAdvisor
+from sllmbo.choosing import choose
+from sllmbo.errors import TaskError
+from sllmbo.samplers import study_history
+from sllmbo.samplers._failure import describe_error
+from sllmbo.tuner.data import Dataset
+from sllmbo.tuner.estimators import EstimatorSpec
+from sllmbo.tuner.evaluation import fit, score_on
+from sllmbo.tuner.metrics import Metric
+from sllmbo.tuner.plan import Plan
+from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
+from sllmbo.tuner.tuner import Tuner, without_password
+
+_logger = logging.getLogger("sllmbo")
+
+T = TypeVar("T")
+
+
+def conclude(
+    tuner: Tuner,
+    plan: Plan,
+    dataset: Dataset,
+    *,
+    seed: int,
+    stop_reason: str,
+    storage: str | BaseStorage | None,
+) -> TuneResult:
+    """
+    Return what the study found, with the held-out scores and the fitted estimator.
+
+    Raises:
+        TaskError: If no trial is complete.
+    """
+    spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
+    records = trial_records(tuner.study)
+    history = study_history(tuner.study)
+    best = choose(tuner.space, history, seed=seed)
+    if best is None:
+        raise TaskError(f"No trial was completed before the end ({stop_reason}); allow more trials or seconds.")
+    default = next((o for o in history.complete() if o.source == "default"), None)
+    default_params = default.params if default is not None else None
+    heldout_best = heldout_default = None
+    if test is not None:
+        heldout_best = _heldout(spec, best.params, train, test, metric, seed)
+        heldout_default = _heldout(spec, default_params, train, test, metric, seed) if default_params else None
+    return TuneResult(
+        metric=metric.name,
+        direction=metric.direction,
+        best_value=best.value,
+        best_interval=best.interval,
+        n_repeats=best.repeats,
+        best_params=dict(best.params),
+        default_value=default.value if default is not None else None,
+        heldout_best=heldout_best,
+        heldout_default=heldout_default,
+        n_trials=len(records),
+        n_failed=sum(record["state"] == "fail" for record in records),
+        n_pruned=sum(record["state"] == "pruned" for record in records),
+        sources=count_sources(records),
+        usage=total_usage(tuner.study),
+        worth=study_worth(tuner.study),
+        stop_reason=stop_reason,
+        study=tuner.study.study_name,
+        storage=without_password(storage) if isinstance(storage, str) else None,
+        estimator_name=spec.name,
+        advisor=_advisor_of(tuner, records),
+        notes=dataset.notes,
+        trials=tuple(records),
+        estimator=_or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed)),
+    )
+
+
+def _heldout(
+    spec: EstimatorSpec, params: Mapping[str, Any], train: Dataset, test: Dataset, metric: Metric, seed: int
+) -> float | None:
+    return _or_warn("held-out score", lambda: score_on(fit(spec, params, train, seed), test, metric))
+
+
+def _or_warn(what: str, make: Callable[[], T]) -> T | None:
+    """Return what *make* makes, or None and a warning: all trials are done, and nothing may lose them now."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  # an estimator may raise anything
+        _logger.warning("The result has no %s: %s", what, describe_error(error))
+        return None
+
+
+def _advisor_of(tuner: Tuner, records: Sequence[Mapping[str, Any]]) -> str:
+    if tuner.advisor is None:
+        return ""
+    origins = {record["source"]: record["origin"] for record in records}
+    if "llm" in origins:
+        return str(origins["llm"])
+    if "rules" in origins or isinstance(tuner.advisor, RuleAdvisor):
+        return "rules (no chat model)"
+    return "none that gave usable advice"

@@ -1,0 +1,91 @@
+"""
+The loop of a tuning: ask, evaluate and tell until something is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
+
+from sllmbo.budget import Budget
+from sllmbo.errors import SllmboError, TaskError
+from sllmbo.samplers import study_history
+from sllmbo.stopping import BudgetCallback, PatienceCallback
+from sllmbo.tuner.evaluation import Evaluation
+from sllmbo.tuner.tuner import Tuner
+
+Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
+
+_HOPELESS = 5
+"""So many failed trials without a complete one end the tuning."""
+
+
+def run(
+    tuner: Tuner,
+    objective: Callable[[Trial], Evaluation],
+    *,
+    budget: Budget,
+    patience: int | None = None,
+    on_start: Callable[[Study], None] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> str:
+    """
+    Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience" or "interrupted".
+
+    An error of *objective* makes its trial fail; a mistake of the user's (`SllmboError`) ends the run.
+    """
+    spending = BudgetCallback(budget)
+    waiting = PatienceCallback(patience) if patience is not None else None
+    if on_start is not None:
+        on_start(tuner.study)
+    try:
+        while True:
+            reason = spending.spent(tuner.study)
+            if reason is not None:
+                return reason
+            if waiting is not None and waiting.is_exhausted(tuner.study):
+                return "patience"
+            _run_trial(tuner, objective, callbacks)
+            _check_hope(tuner.study)
+    except KeyboardInterrupt:
+        return "interrupted"
+
+
+def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
+    trial = tuner.ask()
+    try:
+        with tuner.running(trial):
+            _evaluate_and_tell(tuner, trial, objective)
+    except (KeyboardInterrupt, SllmboError):
+        tuner.abandon(trial)
+        raise
+    frozen = tuner.study._storage.get_trial(trial._trial_id)
+    for callback in callbacks:
+        callback(tuner.study, frozen)
+
+
+def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], Evaluation]) -> None:
+    try:
+        evaluation = objective(trial)
+    except optuna.TrialPruned:
+        tuner.tell(trial, pruned=True)
+    except SllmboError:
+        raise
+    except Exception as error:  # noqa: BLE001  # an estimator may raise anything; the trial keeps class and reason
+        tuner.tell(trial, failure=error)
+    else:
+        details = {"std": evaluation.std, "train_value": evaluation.train_value}
+        tuner.tell(trial, evaluation.value, details={name: v for name, v in details.items() if v == v})
+
+
+def _check_hope(study: Study) -> None:
+    history = study_history(study)
+    if len(history) >= _HOPELESS and len(history.failures()) == len(history):
+        raise TaskError(
+            f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
+            "check the estimator and the data."
+        )
