@@ -25,7 +25,7 @@ class Observation:
     _: KW_ONLY
     state: State
     value: float | None = None
-    """The objective's value if complete, the last reported one if pruned, else None."""
+    """The objective's value if complete (its rank, if there are several), the last reported if pruned, else None."""
 
     reason: str = ""
     """Why it failed or was pruned, class first ("MemoryError: ...")."""

@@ -59,6 +59,10 @@ class Task:
     data: DataFacts | None = None
     n_trials: int | None = None
     """Trials in all, if known."""
+    constraints: tuple[str, ...] = ()
+    """What must hold of a trial, such as "model_size_mb<=5"; one that breaks it counts as failed."""
+    objectives: Mapping[str, Direction] = field(default_factory=dict)
+    """What is optimised beside the metric, and which values of it are better."""
     estimator_params: Mapping[str, Any] = field(default_factory=dict)
     """The estimator's real parameters with their defaults, if known; what may be tuned."""
 
@@ -73,6 +77,10 @@ class Task:
             value = getattr(self, item.name)
             if item.name == "data" and value is not None:
                 value = {f.name: getattr(value, f.name) for f in fields(value)}
+            if item.name == "constraints":
+                value = list(value)
+            if item.name == "objectives":
+                value = dict(value)
             if item.name == "estimator_params":
                 value = {name: v if isinstance(v, (bool, int, float, str)) else None for name, v in value.items()}
             if value or item.name == "direction":

@@ -36,6 +36,8 @@ from sllmbo.usage import Usage
 SCHEMA = 2
 _READABLE = (1, 2)
 MISSING = "nothing"
+_TIMED = ("seconds", "fit_seconds", "predict_ms")
+"""What the clock measured of a trial, no two runs alike."""
 _ERRORS: dict[str, type[AdviceError]] = {
     name: cls for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, AdviceError)
 }
@@ -67,7 +69,7 @@ def advice_question(request: AdviceRequest) -> dict[str, Any]:
 def _told(observation: Observation) -> dict[str, Any]:
     told = {item.name: getattr(observation, item.name) for item in fields(observation)}
     # How long a trial took differs from run to run.
-    told["details"] = {name: value for name, value in observation.details.items() if name != "seconds"}
+    told["details"] = {name: value for name, value in observation.details.items() if name not in _TIMED}
     return told | {"params": dict(observation.params)}
 
 

@@ -64,6 +64,22 @@ Metric: TypeAlias = Annotated[
         metavar="NAME",
     ),
 ]
+Constraint: TypeAlias = Annotated[
+    list[str] | None,
+    _option(
+        SEARCH,
+        "What must hold of a trial, such as 'model_size_mb<=5', 'predict_ms<=1' or 'recall>=0.9'; may be repeated.",
+        metavar="BOUND",
+    ),
+]
+Objective: TypeAlias = Annotated[
+    list[str] | None,
+    _option(
+        SEARCH,
+        "What to optimise beside the metric: model_size_mb, predict_ms, fit_seconds or a metric; may be repeated.",
+        metavar="NAME",
+    ),
+]
 Trials: TypeAlias = Annotated[
     int, _option(SEARCH, "Trials of the study in all; those of earlier runs count.", metavar="N")
 ]

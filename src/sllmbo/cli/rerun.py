@@ -45,7 +45,21 @@ if TYPE_CHECKING:
     from sllmbo.cli.progress import Progress
 
 REPEATED = (
-    *("target", "kind", "drop", "time_column", "group", "cv", "holdout", "estimator", "metric", "trials", "patience"),
+    *(
+        "target",
+        "kind",
+        "drop",
+        "time_column",
+        "group",
+        "cv",
+        "holdout",
+        "estimator",
+        "metric",
+        "constraint",
+        "objective",
+        "trials",
+        "patience",
+    ),
     *("method", "init", "fixed_space", "repeats", "pruner", "seed", "description"),
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
@@ -99,7 +113,7 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "turn": trial.system_attrs[TURN]["turn"],  # a trial's number counts abandoned ones, which a replay has not
         "state": trial.state.name.lower(),
-        "value": trial.value,
+        "value": trial.values[0] if trial.values and len(trial.values) == 1 else trial.values,
         "params": trial.params,
         "source": trial.user_attrs.get(SOURCE),
     }
@@ -237,6 +251,8 @@ class Rerun:
             given["estimator"],
             dataset,
             metric=given["metric"],
+            constraints=given.get("constraint") or (),  # recordings from before there were any have none
+            objectives=given.get("objective") or (),
             space=None if space is None else SearchSpace.from_json(space),
             n_trials=given["trials"],
             patience=given["patience"],

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sllmbo.cli.progress import Progress, number, short
+from sllmbo.cli.progress import Progress, number, printable, short
 from sllmbo.tuner.result import BEST, ESTIMATOR, RESULT, TRIALS, TuneResult
 from sllmbo.tuner.tuner import without_password
 from sllmbo.worth import SourceWorth
+
+_MOST_OF_FRONT = 12
 
 
 def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
@@ -23,7 +25,11 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
         progress.fact("Chosen", _chosen(result.best_interval, result.n_repeats))
     if result.heldout_best is not None:
         progress.fact("Held out", _held_out(result))
+    if result.measures:
+        progress.fact("Measured", ", ".join(f"{name} {short(told)}" for name, told in result.measures.items()))
     progress.fact("Params", ", ".join(_params(result)))
+    if result.pareto:
+        _tell_front(progress, result)
     progress.line()
     _tell_sources(progress, result)
     progress.line()
@@ -81,9 +87,25 @@ def _tell_sources(progress: Progress, result: TuneResult) -> None:
         line = f"{source:<15}{counts['trials']:>7}{counts['improvements']:>14}"
         own = earned.get(source)
         progress.line(line if own is None else line + _earned(own))
-    lost = [f"{n} {word}" for n, word in ((result.n_failed, "failed"), (result.n_pruned, "pruned")) if n]
+    counted = {"failed": result.n_failed, "pruned": result.n_pruned, "broke a constraint": result.n_infeasible}
+    lost = [f"{n} {word}" for word, n in counted.items() if n]
     if lost:
         progress.line(f"Of the {result.n_trials} trials {' and '.join(lost)}.")
+
+
+def _tell_front(progress: Progress, result: TuneResult) -> None:
+    """Print the trials than which none is better, as many as there is room for."""
+    names = list(result.pareto[0]["values"])
+    progress.line()
+    progress.line(
+        f"{'trial':>5}  " + "".join(f"{printable(name):>16}" for name in names) + "   on the Pareto front", "bold"
+    )
+    step = max(1, -(-len(result.pareto) // _MOST_OF_FRONT))
+    for point in result.pareto[::step]:
+        chosen = "   * the best compromise, taken" if point["params"] == result.best_params else ""
+        progress.line(f"{point['number']:>5}  " + "".join(f"{number(point['values'][n]):>16}" for n in names) + chosen)
+    if step > 1:
+        progress.line(f"       ({len(result.pareto)} in all; {RESULT} has them)")
 
 
 def _earned(source: SourceWorth) -> str:

@@ -57,6 +57,10 @@ class Watch:
             show("", note, "dim")
         show("Tuned", f"{card['estimator']}: {', '.join(space['space'])}{designer}")
         show("Metric", f"{card['metric']} ({card['direction']}), {self._judging}")
+        for bound in card.get("constraints", ()):
+            show("", f"must keep {bound}")
+        for name, better in card.get("objectives", {}).items():
+            show("", f"and {name} ({better})")
         show("Advisor", self._advisor)
         done = self._done_before = len(trial_records(study))
         if done:
@@ -73,7 +77,9 @@ class Watch:
     def after_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Print the line of *trial*."""
         records = trial_records(study)
-        best = next((record["value"] for record in reversed(records) if record["improved"]), None)
+        best = None  # of several objectives there is none
+        if len(study.directions) == 1:
+            best = next((record["value"] for record in reversed(records) if record["improved"]), None)
         for record in records:
             if record["number"] == trial.number:
                 self._progress.trial(record, best)

@@ -3,7 +3,8 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
 
     level           what is sent, beyond the level before
     none            the search space (names, ranges, choices, defaults, conditions); of the trials number, state,
-                    parameters, value, who proposed each, and what follows from these, such as which parameters matter;
+                    parameters, value, what constraints and further objectives are about, who
+                    proposed each, and what follows from these, such as which parameters matter;
                     the class of an error; the names of estimator and metric, the direction, how many trials there are
     schema          the kind of the target, whether the rows are ordered, the estimator's parameters with their defaults
     statistics      `DataFacts`; of each trial the spread over folds and the value on the rows it was fitted on
@@ -27,6 +28,9 @@ from sllmbo.task import DataFacts, Task
 
 Privacy: TypeAlias = Literal["none", "schema", "statistics", "description"]
 LEVELS: tuple[str, ...] = get_args(Privacy)
+
+AGGREGATES = ("std", "train_value", "seconds")
+"""What a trial tells of the data or the machine beside its values."""
 
 _ERROR_CLASS = re.compile(r"([A-Za-z_][A-Za-z0-9_.]{0,60}(?:Error|Exception|Warning|Interrupt|Exit|Pruned))(?:$|:)")
 _QUOTED = re.compile(
@@ -90,7 +94,9 @@ def _without_quoted(text: str, known: Collection[str]) -> str:
 
 
 def _visible_trial(o: Observation, privacy: Privacy) -> Observation:
-    details = o.details if _reaches(privacy, "statistics") else {}
+    details = o.details
+    if not _reaches(privacy, "statistics"):
+        details = {name: measured for name, measured in details.items() if name not in AGGREGATES}
     return replace(o, reason=error_class(o.reason), rationale="", details=details)
 
 

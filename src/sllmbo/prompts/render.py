@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from sllmbo.history import History
+from sllmbo.history import Direction, History
 from sllmbo.prompts import words
 from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
@@ -140,14 +140,34 @@ def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:
 
 def task_card(task: Task) -> str:
     """Return the task in a few lines."""
-    better = "higher is better" if task.direction == "maximize" else "lower is better"
     lines = [
         f"description: {words.quoted(task.description, _MAX_DESCRIPTION)}" if task.description else "",
         f"estimator: {words.quoted(task.estimator, 80)}" if task.estimator else "",
-        f"metric: {words.quoted(task.metric or 'the objective', 60)}, {better}",
+        f"metric: {words.quoted(task.metric or 'the objective', 60)}, {_better(task.direction)}",
+        *_goals(task),
         f"data: {_facts(task.data)}" if task.data else "",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _better(direction: Direction) -> str:
+    return "higher is better" if direction == "maximize" else "lower is better"
+
+
+def _goals(task: Task) -> list[str]:
+    """Return what is wanted beside the metric."""
+    lines = []
+    if task.objectives:
+        listed = ", ".join(f"{words.quoted(name, 60)} ({_better(better)})" for name, better in task.objectives.items())
+        lines = [
+            f"as important as the metric: {listed}",
+            "value: the rank of a trial, lower is better; below 1 no other trial is better in all, least for the best "
+            "compromise",
+        ]
+    if task.constraints:
+        listed = ", ".join(words.quoted(text, 80) for text in task.constraints)
+        lines.append(f"constraints: {listed}; a trial that breaks one is of no use and counts as failed")
+    return lines
 
 
 def space_table(space: SearchSpace, longest_note: int) -> str:

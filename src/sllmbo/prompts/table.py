@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from sllmbo.history import Observation
 from sllmbo.prompts import words
+from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.prompts.standing import Standing, digits_of
 
 _MIN_ROWS = 3
@@ -33,13 +34,16 @@ def trial_table(study: Standing, limit: int) -> str:
     spread = [o.details["std"] for o in study.ranked if "std" in o.details]
     authors = any(o.source for o in study.history)
     columns = ["rank", "trial", *(["by"] if authors else []), "value", *(["train_value"] if train else [])]
-    columns += map(words.name, study.space)
+    measured = tuple(dict.fromkeys(name for o in study.history for name in o.details if name not in AGGREGATES))
+    columns += map(words.name, (*measured, *study.space))
     legend = f"TRIALS, best first ({'by: its proposer; ' if authors else ''}-: inactive or unknown)"
     noise = f"Spread over folds: about {words.number(statistics.median(spread), 2)}." if spread else ""
     head = [legend, *([noise] if noise else []), ",".join(columns)]
     ranks = {id(o): str(rank) for rank, o in enumerate(study.ranked, start=1)}
     ordered = [*study.ranked, *(o for o in study.history if id(o) not in ranks)]
-    rows = {id(o): _row(study, o, ranks.get(id(o), "-"), train=train, authors=authors) for o in ordered}
+    rows = {
+        id(o): _row(study, o, ranks.get(id(o), "-"), train=train, authors=authors, measured=measured) for o in ordered
+    }
     size = {key: words.tokens(row) + 1 for key, row in rows.items()}
     room = limit - sum(words.tokens(line) + 1 for line in head)
     if len(rows) <= _MAX_ROWS and sum(size.values()) <= room:
@@ -75,13 +79,14 @@ def _by_importance(study: Standing, ordered: Sequence[Observation]) -> Iterator[
     yield from ordered
 
 
-def _row(study: Standing, o: Observation, rank: str, *, train: bool, authors: bool) -> str:
+def _row(study: Standing, o: Observation, rank: str, *, train: bool, authors: bool, measured: Sequence[str]) -> str:
     told = "" if o.value is None else study.value(o.value)
     cells = [rank, f"#{o.number}", *([author(o.source)] if authors else [])]
     cells.append((told or o.state) if o.state == "complete" else f"{o.state} {told}".strip())
     if train:
         told = "-" if "train_value" not in o.details else words.number(float(o.details["train_value"]), _TRAIN_DIGITS)
         cells.append(told)
+    cells += [words.number(o.details[name], _TRAIN_DIGITS) if name in o.details else "-" for name in measured]
     cells += [
         words.value(o.params[name], digits_of(parameter)) if name in o.params else "-"
         for name, parameter in study.space.items()

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import SpaceError
+from sllmbo.goals import INFEASIBLE
 from sllmbo.history import Observation, State
 from sllmbo.samplers._record import DETAILS, FAILURE, PARAMS, RATIONALE, SOURCE
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
@@ -112,9 +113,12 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         reason = "pruned" if trial.last_step is None else f"pruned at step {trial.last_step}"
     if state == "complete" and value is not None and not math.isfinite(value):
         state, reason = "failed", f"the value was {value}"
-    broken = {name: bound for name, bound in trial.constraints.items() if bound > 0}
+    broken = broken_constraints(trial)
     if state == "complete" and broken:
-        state, reason = "failed", f"infeasible: {', '.join(f'{name}={bound:.4g}' for name, bound in broken.items())}"
+        state, reason = "failed", broken
+    details: Mapping[str, float] = trial.user_attrs.get(DETAILS, {})
+    if len(trial.values or ()) > 1:
+        details = {**details, **{objective(i): told for i, told in enumerate(trial.values)}}
     decided = {} if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else trial.user_attrs.get(PARAMS, {})
     return Observation(
         number,
@@ -124,8 +128,22 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         reason=reason,
         source=str(trial.user_attrs.get(SOURCE, "")),
         rationale=str(trial.user_attrs.get(RATIONALE, "")),
-        details=trial.user_attrs.get(DETAILS, {}),
+        details=details,
     )
+
+
+def objective(index: int) -> str:
+    """Return how the objective at *index* of several is called where the study has no names for them."""
+    return f"objective_{index}"
+
+
+def broken_constraints(trial: FrozenTrial) -> str:
+    """Return which constraints *trial* breaks, in words; "" if none."""
+    broken = {name: excess for name, excess in trial.constraints.items() if excess > 0}
+    if not broken:
+        return ""
+    told = str(trial.user_attrs.get(FAILURE, ""))
+    return told or f"{INFEASIBLE}: {', '.join(f'{name} is {excess:.4g} over' for name, excess in broken.items())}"
 
 
 def told_with(trial: FrozenTrial, values: Mapping[str, Any]) -> FrozenTrial:

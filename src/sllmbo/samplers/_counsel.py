@@ -27,7 +27,7 @@ from sllmbo.samplers._failure import fall_back, warn_of
 from sllmbo.samplers._importance import Importance
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._partner import Partner
-from sllmbo.samplers._reader import Reader, memo_of
+from sllmbo.samplers._reader import Reader, memo_of, told_task
 from sllmbo.samplers._record import BATCH, FALLBACK, Decision, batch_of
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
@@ -193,7 +193,7 @@ class Counsel:
         if purpose == "next":
             open_ = open_leeways(box, trials, history, before=before, edits=self._edits, remaining=left)
         return AdviceRequest(
-            task=replace(self._task, direction=history.direction),
+            task=told_task(self._task, study),
             space=box.present,
             history=history,
             leeways=open_,

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.advisors import Memo
-from sllmbo.history import History, Observation
-from sllmbo.samplers._convert import from_distributions, to_observation
+from sllmbo.goals import pareto_ranks
+from sllmbo.history import Direction, History, Observation
+from sllmbo.samplers._convert import from_distributions, objective, to_observation
 from sllmbo.samplers._record import MEMO
 from sllmbo.samplers._turns import TURN, all_trials, free_turn, is_abandoned
 from sllmbo.space import SearchSpace
+from sllmbo.task import Task
 
 
 class Reader:
@@ -56,7 +59,9 @@ class Reader:
         """
         Return the trials, or those with lower numbers than *before*.
 
-        Observations are numbered without abandoned trials, so that a resumed study tells what an uncut one tells.
+        Observations are numbered without abandoned trials, so that a resumed study tells what an uncut one tells. In a
+        study of several objectives an observation's value is its rank (`sllmbo.goals.pareto_ranks`, less is better),
+        and its details have the value of each objective.
         """
         seen, until, known = self._last
         if seen is trials and until == before and known is not None:  # who serves and what is told are asked in turn
@@ -69,7 +74,10 @@ class Reader:
         for trial in trials[n_read:]:
             if (before is None or trial.number < before) and _counts(trial):
                 observations.append(to_observation(trial, len(observations)))
-        history = History("minimize" if study.direction == StudyDirection.MINIMIZE else "maximize", tuple(observations))
+        if len(study.directions) > 1:
+            history = History("minimize", tuple(_by_rank(study, observations)))
+        else:
+            history = History(_direction(study.direction), tuple(observations))
         self._last = (trials, before, history)
         return history
 
@@ -93,6 +101,39 @@ class Reader:
                 self._observations.append(to_observation(trial, len(self._observations)))
                 self._turns.add(trial.system_attrs.get(TURN, {}).get("turn"))
         return len(self._read)
+
+
+def told_task(task: Task, study: Study) -> Task:
+    """Return *task* with the direction and the further objectives of *study*."""
+    directions: list[Direction] = [_direction(direction) for direction in study.directions]
+    names = study.metric_names or [objective(i) for i in range(len(directions))]
+    objectives = task.objectives or dict(zip(names[1:], directions[1:], strict=True))
+    return replace(task, direction=directions[0], objectives=objectives)
+
+
+def _direction(direction: StudyDirection) -> Direction:
+    return "minimize" if direction == StudyDirection.MINIMIZE else "maximize"
+
+
+def _by_rank(study: Study, observations: Sequence[Observation]) -> list[Observation]:
+    """Return *observations* valued by their ranks, with which no training value can be compared."""
+    names = study.metric_names or [objective(i) for i in range(len(study.directions))]
+    signs = [1.0 if direction == StudyDirection.MINIMIZE else -1.0 for direction in study.directions]
+    losses = {
+        o.number: [sign * o.details[objective(i)] for i, sign in enumerate(signs)]
+        for o in observations
+        if o.state == "complete"
+    }
+    ranks = dict(zip(losses, pareto_ranks(list(losses.values())), strict=True))
+    renamed = {objective(i): name for i, name in enumerate(names)}
+    return [
+        replace(
+            o,
+            value=ranks.get(o.number),
+            details={renamed.get(name, name): told for name, told in o.details.items() if name != "train_value"},
+        )
+        for o in observations
+    ]
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -60,7 +60,7 @@ class AdvisedSampler(BaseSampler):
         space: The search space, ours or Optuna's distributions by name. Without one it is what earlier trials
             suggested, and the first trial takes the defaults of the space that the advisor designs for the task.
         anchors: Decisions for the turns after the default configuration of *space*.
-        partner: Any single-objective Optuna sampler, TPE if None. Its random streams are set from (*seed*, turn).
+        partner: Any Optuna sampler, TPE if None. Its random streams are set from (*seed*, turn).
         mixing: Who serves a turn after the opening. None: the partner.
         init: What opens the study: a batch of the advisor's ("llm"), random points ("random"), or nothing but the
             anchors ("default").
@@ -178,7 +178,6 @@ class AdvisedSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Find out who serves the trial, and return what the partner samples jointly and what the advisor is told."""
-        self._raise_error_if_multi_objective(study)
         opened = self._opened(study, trial)
         if opened.decision is None:
             opened.trials = _turns.all_trials(study)
@@ -193,7 +192,6 @@ class AdvisedSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Decide on the trial, the only place where an advisor is waited for, and return the joint values."""
-        self._raise_error_if_multi_objective(study)
         opened = self._opened(study, trial)
         if opened.decision is None:
             with contextlib.ExitStack() as until_written:
@@ -279,7 +277,6 @@ class AdvisedSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the decided value, repaired into the distribution as it is now; without one, ask the partner."""
-        self._raise_error_if_multi_objective(study)
         opened = self._opened(study, trial)
         decision = opened.decision
         if decision is not None and decision.params is not None and param_name in decision.params:

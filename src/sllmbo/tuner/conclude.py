@@ -11,16 +11,19 @@ from typing import Any, TypeVar
 from optuna.storages import BaseStorage
 
 from sllmbo.advisors.rules import RuleAdvisor
-from sllmbo.choosing import choose
+from sllmbo.choosing import Choice, choose
 from sllmbo.errors import TaskError
+from sllmbo.goals import INFEASIBLE
+from sllmbo.history import History, Observation
 from sllmbo.samplers import study_history
 from sllmbo.samplers._failure import describe_error
 from sllmbo.tuner.data import Dataset
 from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import fit, score_on
+from sllmbo.tuner.measures import Goals
 from sllmbo.tuner.metrics import Metric
 from sllmbo.tuner.plan import Plan
-from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
+from sllmbo.tuner.result import TuneResult, count_sources, pareto_front, study_worth, total_usage, trial_records
 from sllmbo.tuner.tuner import Tuner, without_password
 
 _logger = logging.getLogger("sllmbo")
@@ -32,6 +35,7 @@ def conclude(
     tuner: Tuner,
     plan: Plan,
     dataset: Dataset,
+    goals: Goals,
     *,
     seed: int,
     stop_reason: str,
@@ -46,28 +50,36 @@ def conclude(
     spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
     records = trial_records(tuner.study)
     history = study_history(tuner.study)
-    best = choose(tuner.space, history, seed=seed)
+    best = _winner(tuner, history, seed)
     if best is None:
-        raise TaskError(f"No trial was completed before the end ({stop_reason}); allow more trials or seconds.")
+        raise TaskError(_nothing_found(history, stop_reason))
+    measured = history[best.trial].details
     default = next((o for o in history.complete() if o.source == "default"), None)
     default_params = default.params if default is not None else None
     heldout_best = heldout_default = None
     if test is not None:
         heldout_best = _heldout(spec, best.params, train, test, metric, seed)
         heldout_default = _heldout(spec, default_params, train, test, metric, seed) if default_params else None
+    fitted = _or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed))
+    _check_fitted(fitted, goals, dataset)
     return TuneResult(
         metric=metric.name,
         direction=metric.direction,
-        best_value=best.value,
+        best_value=measured[metric.name] if goals.objectives else best.value,
         best_interval=best.interval,
         n_repeats=best.repeats,
         best_params=dict(best.params),
-        default_value=default.value if default is not None else None,
+        default_value=_value(default, metric, goals) if default is not None else None,
+        measures={name: measured[name] for name in goals.names},
+        constraints=tuple(map(str, goals.constraints)),
+        objectives=dict(goals.objectives or {}),
+        pareto=pareto_front(tuner.study),
         heldout_best=heldout_best,
         heldout_default=heldout_default,
         n_trials=len(records),
         n_failed=sum(record["state"] == "fail" for record in records),
         n_pruned=sum(record["state"] == "pruned" for record in records),
+        n_infeasible=sum(record["state"] == INFEASIBLE for record in records),
         sources=count_sources(records),
         usage=total_usage(tuner.study),
         worth=study_worth(tuner.study),
@@ -78,8 +90,44 @@ def conclude(
         advisor=_advisor_of(tuner, records),
         notes=dataset.notes,
         trials=tuple(records),
-        estimator=_or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed)),
+        estimator=fitted,
     )
+
+
+def _winner(tuner: Tuner, history: History, seed: int) -> Choice | None:
+    if len(tuner.study.directions) == 1:
+        return choose(tuner.space, history, seed=seed)
+    best = history.best
+    if best is None:
+        return None
+    return Choice(trial=best.number, params=best.params, value=best.value or 0.0, interval=None, repeats=0)
+
+
+def _value(observation: Observation, metric: Metric, goals: Goals) -> float | None:
+    return observation.details[metric.name] if goals.objectives else observation.value
+
+
+def _nothing_found(history: History, stop_reason: str) -> str:
+    broken = [o for o in history.failures() if o.reason.startswith(INFEASIBLE)]
+    if not broken:
+        return f"No trial was completed before the end ({stop_reason}); allow more trials or seconds."
+    return (
+        f"None of {len(history)} trials keeps the constraints (in the last one {broken[-1].reason.partition(': ')[2]}); "
+        "loosen a constraint, widen the search space or allow more trials."
+    )
+
+
+def _check_fitted(estimator: Any, goals: Goals, dataset: Dataset) -> None:
+    """Warn where the estimator that was fitted on all rows breaks a constraint that it kept on the folds."""
+    for constraint in goals.constraints if estimator is not None else ():
+        if constraint.name in ("model_size_mb", "predict_ms"):
+            measured = goals.measure(estimator, dataset, 0.0)[constraint.name]
+            if constraint.violation(measured) > 0.0:
+                _logger.warning(
+                    "Fitted on all rows, the best configuration has %s %.4g, which breaks %s: it kept it on the folds, "
+                    "which have fewer rows. Bound it lower to leave room.",
+                    *(constraint.name, measured, constraint),
+                )
 
 
 def _heldout(

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -40,6 +40,8 @@ class Evaluation:
     train_value: float
     """Mean of the metric on (a sample of) the training rows; NaN where it cannot be computed."""
     seconds: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured, as a mean over the folds."""
 
 
 def make_splits(dataset: Dataset, *, n_splits: int = 5, seed: int, splitter: Any = None) -> list[Split]:
@@ -109,6 +111,7 @@ def evaluate(
     *,
     seed: int,
     report: Callable[[int, float], None] | None = None,
+    measure: Callable[[Any, Dataset, float], Mapping[str, float]] | None = None,
 ) -> Evaluation:
     """
     Return the value of one configuration by cross-validation.
@@ -121,6 +124,8 @@ def evaluate(
         metric: What is computed.
         seed: Seeds the estimator, in every fold alike.
         report: Called after each fold with its number and the mean so far; what it raises ends the evaluation.
+        measure: From a fitted estimator, the rows that it is scored on and the seconds of its fit to what else is
+            measured.
 
     Raises:
         FloatingPointError: If the metric of a fold is not finite.
@@ -130,9 +135,15 @@ def evaluate(
     started = time.perf_counter()
     values: list[float] = []
     train_values: list[float] = []
+    measured: list[Mapping[str, float]] = []
     for step, (train, test) in enumerate(splits):
+        begun = time.perf_counter()
         estimator = fit(spec, params, dataset.take(train), seed)
-        values.append(_finite(score_on(estimator, dataset.take(test), metric), metric, step))
+        fit_seconds, unseen = time.perf_counter() - begun, dataset.take(test)
+        values.append(_finite(score_on(estimator, unseen, metric), metric, step))
+        if measure is not None:
+            with _calm(dataset):
+                measured.append(measure(estimator, unseen, fit_seconds))
         train_values.append(_train_value(estimator, dataset, train, metric, step, seed))
         if report is not None:
             report(step, float(np.mean(values)))
@@ -142,6 +153,9 @@ def evaluate(
         std=float(np.std(values)),
         train_value=float(np.mean(train_values)),
         seconds=time.perf_counter() - started,
+        measures={
+            name: float(np.mean([fold[name] for fold in measured])) for name in (measured[0] if measured else ())
+        },
     )
 
 

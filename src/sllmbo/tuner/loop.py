@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from sllmbo.budget import Budget
 from sllmbo.errors import SllmboError, TaskError
+from sllmbo.goals import INFEASIBLE
 from sllmbo.samplers import study_history
 from sllmbo.stopping import BudgetCallback, PatienceCallback
 from sllmbo.tuner.evaluation import Evaluation
@@ -79,12 +80,14 @@ def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], 
         tuner.tell(trial, failure=error)
     else:
         details = {"std": evaluation.std, "train_value": evaluation.train_value}
-        tuner.tell(trial, evaluation.value, details={name: v for name, v in details.items() if v == v})
+        known = {name: v for name, v in details.items() if v == v}
+        tuner.tell(trial, evaluation.value, details={**known, **evaluation.measures})
 
 
 def _check_hope(study: Study) -> None:
     history = study_history(study)
-    if len(history) >= _HOPELESS and len(history.failures()) == len(history):
+    failures = [o for o in history.failures() if not o.reason.startswith(INFEASIBLE)]
+    if len(history) >= _HOPELESS and len(failures) == len(history):
         raise TaskError(
             f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
             "check the estimator and the data."

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import TaskError
+from sllmbo.goals import INFEASIBLE, on_front
 from sllmbo.history import Direction
+from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.samplers import study_history
+from sllmbo.samplers._convert import broken_constraints, objective
 from sllmbo.samplers._ledger import spent
 from sllmbo.samplers._record import (
     DETAILS,
@@ -61,6 +64,15 @@ class TuneResult:
     """Finished trials of the study: complete, pruned and failed."""
     n_failed: int = 0
     n_pruned: int = 0
+    n_infeasible: int = 0
+    """Trials that broke a constraint."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What constraints and further objectives are about, of the best trial."""
+    constraints: tuple[str, ...] = ()
+    objectives: Mapping[str, str] = field(default_factory=dict)
+    """What was optimised beside the metric, and which values of it are better."""
+    pareto: tuple[Mapping[str, Any], ...] = ()
+    """With several objectives: "number", "params" and "values" (by name) of the trials than which none is better."""
     sources: Mapping[str, Mapping[str, int]]
     """Per source how many trials it served, and how many of them were the best so far: "trials", "improvements"."""
     usage: Usage
@@ -100,7 +112,12 @@ class TuneResult:
             "n_repeats": self.n_repeats,
             "best_params": dict(self.best_params),
             "default_value": self.default_value,
+            "measures": dict(self.measures),
+            "constraints": list(self.constraints),
+            "objectives": dict(self.objectives),
+            "pareto": [dict(point) for point in self.pareto],
             "n_trials": self.n_trials,
+            "n_infeasible": self.n_infeasible,
             "sources": {source: dict(counts) for source, counts in self.sources.items()},
             "usage": {
                 "calls": self.usage.calls,
@@ -152,7 +169,8 @@ class TuneResult:
         record["worth"] = Worth.from_json(record["worth"]) if record.get("worth") else None
         interval = record.get("best_interval")
         record["best_interval"] = tuple(interval) if interval is not None else None
-        record["notes"], record["trials"] = tuple(record["notes"]), tuple(record["trials"])
+        for name in ("notes", "trials", "constraints", "pareto"):
+            record[name] = tuple(record.get(name, ()))
         estimator = None
         if (Path(folder) / ESTIMATOR).exists():
             import joblib
@@ -163,28 +181,59 @@ class TuneResult:
 
 def trial_records(study: Study) -> list[dict[str, Any]]:
     """Return one record per finished trial that was not abandoned, in order; the columns of trials.csv."""
-    best: float | None = None
-    history = study_history(study)
+    front: list[tuple[float, ...]] = []
     records = []
     finished = [trial for trial in all_trials(study) if trial.state.is_finished() and not is_abandoned(trial)]
     for trial in finished:
-        value = trial.value if trial.state == TrialState.COMPLETE else None
+        losses = _losses(study, trial)
         first = trial.user_attrs.get(SOURCE) != REPEAT  # a luckier value is no better configuration
-        improved = first and value is not None and (best is None or history.is_better(value, best))
-        best = value if improved else best
-        records.append(_record(trial, value, improved))
+        improved = first and losses is not None and not any(_is_as_good(other, losses) for other in front)
+        if improved and losses is not None:
+            front = [other for other in front if not _is_as_good(losses, other)] + [losses]
+        records.append(_record(trial, improved))
     return records
 
 
-def _record(trial: FrozenTrial, value: float | None, improved: bool) -> dict[str, Any]:
+def _losses(study: Study, trial: FrozenTrial) -> tuple[float, ...] | None:
+    """Return the values of a trial that is complete and keeps its constraints, less is better."""
+    if trial.state != TrialState.COMPLETE or broken_constraints(trial):
+        return None
+    maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+    return tuple(-value if sign else value for value, sign in zip(trial.values, maximized, strict=True))
+
+
+def _is_as_good(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def pareto_front(study: Study) -> tuple[dict[str, Any], ...]:
+    """Return the trials of *study* than which none is better, by its first objective; nothing if it has only one."""
+    if len(study.directions) == 1:
+        return ()
+    known = [(losses, trial) for trial in all_trials(study) if (losses := _losses(study, trial)) is not None]
+    kept = on_front([losses for losses, _ in known]) if known else []
+    best = sorted(
+        (losses, trial.number, trial) for (losses, trial), is_kept in zip(known, kept, strict=True) if is_kept
+    )
+    names = study.metric_names or [objective(i) for i in range(len(study.directions))]
+    return tuple(
+        {"number": n, "values": dict(zip(names, trial.values, strict=True)), "params": dict(trial.params)}
+        for _, n, trial in best
+    )
+
+
+def _record(trial: FrozenTrial, improved: bool) -> dict[str, Any]:
     attrs = trial.user_attrs
+    is_complete = trial.state == TrialState.COMPLETE
+    measured = {name: told for name, told in attrs.get(DETAILS, {}).items() if name not in AGGREGATES}
+    broken = broken_constraints(trial) if is_complete else ""
     usage = Usage.from_json(attrs.get(USAGE) or {})
     fallback = attrs.get(FALLBACK)
     seconds = trial.duration.total_seconds() if trial.duration is not None else None
     return {
         "number": trial.number,
-        "state": trial.state.name.lower(),
-        "value": value,
+        "state": INFEASIBLE if broken else trial.state.name.lower(),
+        "value": trial.values[0] if is_complete else None,
         "improved": improved,
         "source": attrs.get(SOURCE, "user"),
         "rationale": attrs.get(RATIONALE, ""),
@@ -193,9 +242,10 @@ def _record(trial: FrozenTrial, value: float | None, improved: bool) -> dict[str
         "repairs": "; ".join(f"{r['parameter']}: {r['given']!r} became {r['used']!r}" for r in attrs.get(REPAIRS, ())),
         "turned_down": "; ".join(attrs.get(TURNED_DOWN, ())),
         "edits": "; ".join(map(str, edits_of(attrs))),
-        "failure": attrs.get(FAILURE, ""),
+        "failure": attrs.get(FAILURE, "") or broken,
         "std": attrs.get(DETAILS, {}).get("std"),
         "train_value": attrs.get(DETAILS, {}).get("train_value"),
+        "measures": measured,
         "calls": usage.calls,
         "tokens": usage.input_tokens + usage.output_tokens,
         "cost_usd": usage.cost_usd,
@@ -236,10 +286,16 @@ def study_worth(study: Study) -> Worth:
 
 def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:
     names = list(dict.fromkeys(name for trial in trials for name in trial["params"]))
-    columns = [name for name in (trials[0] if trials else {}) if name != "params"]
-    rows = [[trial[name] for name in columns] + [trial["params"].get(name) for name in names] for trial in trials]
+    measured = list(dict.fromkeys(name for trial in trials for name in trial.get("measures", {})))
+    columns = [name for name in (trials[0] if trials else {}) if name not in ("params", "measures")]
+    rows = [
+        [trial[name] for name in columns]
+        + [trial.get("measures", {}).get(name) for name in measured]
+        + [trial["params"].get(name) for name in names]
+        for trial in trials
+    ]
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([columns + [f"param_{name}" for name in names], *rows])
+        csv.writer(file).writerows([columns + measured + [f"param_{name}" for name in names], *rows])
 
 
 def _write(path: Path, text: str) -> None:

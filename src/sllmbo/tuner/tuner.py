@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,8 @@ from optuna.trial import Trial, TrialState
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, ReplyError, StudyError
+from sllmbo.goals import INFEASIBLE, Constraint
+from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.llm.meter import metered
 from sllmbo.prompts import MemoryName, Privacy
@@ -40,6 +42,7 @@ SPACE = "sllmbo:space"
 """User attribute of a study: its search space."""
 CARD = "sllmbo:task"
 """User attribute of a study: what it tunes."""
+_TUNED = ("estimator", "metric", "direction", "constraints", "objectives")
 
 
 class Tuner:
@@ -49,6 +52,10 @@ class Tuner:
     Args:
         space: What is tuned. None: the space that the study has, else the one that the advisor designs for *task*.
         task: What is tuned, in words or as a `Task`; the direction is taken from it.
+        constraints: What must hold of a trial, such as "model_size_mb<=5"; `tell` is told what was measured. A trial
+            that breaks one is kept with its value, never the best, and told to the advisor as failed.
+        objectives: What is optimised beside the value, by name, and which values of it are better. The study then has
+            several directions, and what `sllmbo.goals.pareto_ranks` makes of a trial stands for its value.
         method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
         llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
@@ -94,6 +101,8 @@ class Tuner:
         space: SearchSpace | None = None,
         *,
         task: Task | str | None = None,
+        constraints: Sequence[str | Constraint] = (),
+        objectives: Mapping[str, Direction] | None = None,
         method: str = "llm-tpe",
         llm: str | Advisor | None = None,
         base_url: str | None = None,
@@ -114,7 +123,12 @@ class Tuner:
         repeats: bool = False,
     ) -> None:
         check_method(method)
-        self.task = Task(description=task) if isinstance(task, str) else task or Task()
+        self.constraints = tuple(c if isinstance(c, Constraint) else Constraint.parse(c) for c in constraints)
+        self.objectives = dict(objectives or {})
+        task = Task(description=task) if isinstance(task, str) else task or Task()
+        self.task = replace(task, constraints=tuple(map(str, self.constraints)), objectives=self.objectives)
+        if self.objectives:
+            _check_several(method, pruner, repeats=repeats)
         self.advisor: Advisor | None = None
         if method in ADVISED:
             self.advisor = choose_advisor(
@@ -240,8 +254,12 @@ class Tuner:
             value: The objective's value. A value that is not finite is a failure.
             failure: Why there is no value.
             pruned: Whether the trial was stopped early; its last reported value stands for it.
-            details: What else was measured: "train_value", "std".
+            details: What else was measured: "train_value", "std", and what constraints and objectives are about.
+
+        Raises:
+            ConfigError: If something that a constraint or an objective is about was not measured.
         """
+        details = details or {}
         if details:
             trial.set_user_attr(DETAILS, {name: float(number) for name, number in details.items()})
         if failure is not None:
@@ -253,7 +271,25 @@ class Tuner:
             trial.set_user_attr(FAILURE, f"FloatingPointError: the value was {value}")
             self.study.tell(trial, state=TrialState.FAIL)
         else:
-            self.study.tell(trial, value)
+            self._tell_values(trial, value, details)
+
+    def _tell_values(self, trial: Trial, value: float, details: Mapping[str, float]) -> None:
+        missing = {*(c.name for c in self.constraints), *self.objectives} - details.keys()
+        if missing:
+            raise ConfigError(f"{sorted(missing)[0]!r} was not measured; tell it as one of the trial's details.")
+        unknown = [
+            name for name in (*(c.name for c in self.constraints), *self.objectives) if details[name] != details[name]
+        ]
+        if unknown:
+            self.tell(trial, failure=f"FloatingPointError: {unknown[0]} was not a number")
+            return
+        broken = [c for c in self.constraints if not c.violation(details[c.name]) <= 0.0]
+        if broken:
+            told = ", ".join(f"{c.name} is {details[c.name]:.4g}, not {c.relation} {c.bound:g}" for c in broken)
+            trial.set_user_attr(FAILURE, f"{INFEASIBLE}: {told}")
+        for constraint in self.constraints:
+            trial.set_constraint(str(constraint), constraint.violation(details[constraint.name]))
+        self.study.tell(trial, [value, *(details[name] for name in self.objectives)])
 
     def abandon(self, trial: Trial) -> None:
         """Give *trial* up as if it had never been asked for: the next one takes its place."""
@@ -294,17 +330,25 @@ def without_password(url: str) -> str:
     return f"{scheme}://{login.partition(':')[0]}{at}{host}"
 
 
+def _check_several(method: str, pruner: BasePruner | None, *, repeats: bool) -> None:
+    """Refuse what a study of several objectives cannot have."""
+    refused = {"method 'cma'": method == "cma", "a pruner": pruner is not None, "repeats": repeats}
+    for name, is_wanted in refused.items():
+        if is_wanted:
+            raise ConfigError(f"A study of several objectives cannot have {name}; leave it out, or use a constraint.")
+
+
 def _open_study(
     storage: str | BaseStorage | None, study_name: str | None, task: Task, pruner: BasePruner | None
 ) -> optuna.Study:
     study = optuna.create_study(
         storage=open_storage(storage),
         study_name=study_name,
-        direction=task.direction,
+        directions=[task.direction, *task.objectives.values()],
         pruner=pruner if pruner is not None else NopPruner(),
         load_if_exists=True,
     )
-    card = {name: value for name, value in task.to_json().items() if name in ("estimator", "metric", "direction")}
+    card = {name: value for name, value in task.to_json().items() if name in _TUNED}
     stored = study.user_attrs.get(CARD)
     if stored is not None and stored != card:
         differing = next(name for name in {**stored, **card} if stored.get(name) != card.get(name))
@@ -312,11 +356,13 @@ def _open_study(
             f"The study {study.study_name!r} has {differing} {stored.get(differing)!r}, not {card.get(differing)!r}; "
             "name another study, or go on with what it has."
         )
-    if study.directions[0].name.lower() != task.direction:
+    wanted, found = [task.direction, *task.objectives.values()], [d.name.lower() for d in study.directions]
+    if found != wanted:
         raise StudyError(
-            f"The study {study.study_name!r} is to {study.directions[0].name.lower()}, not to {task.direction}; "
-            "name another study."
+            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study."
         )
+    if task.objectives and stored is None:
+        study.set_metric_names([task.metric or "value", *task.objectives])
     if stored is None:
         study.set_user_attr(CARD, card)
     return study

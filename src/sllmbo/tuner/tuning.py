@@ -19,6 +19,7 @@ from sllmbo._random import derive_seed
 from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
 from sllmbo.errors import SpaceError, StudyError
+from sllmbo.goals import Constraint
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
@@ -33,6 +34,7 @@ from sllmbo.tuner.derive import derive_space
 from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, make_splits
 from sllmbo.tuner.loop import Callback, run
+from sllmbo.tuner.measures import resolve_goals
 from sllmbo.tuner.metrics import Scorer
 from sllmbo.tuner.plan import make_plan
 from sllmbo.tuner.result import TuneResult
@@ -52,6 +54,8 @@ def tune(
     kind: Kind | None = None,
     groups: Any = None,
     ordered: bool = False,
+    constraints: Sequence[str | Constraint] = (),
+    objectives: Sequence[str] = (),
     space: SearchSpace | None = None,
     n_trials: int | None = None,
     timeout: float | None = None,
@@ -99,6 +103,10 @@ def tune(
         groups: One label per row; rows of one label stay together in every split.
         ordered: Whether the rows are in the order of time. They are then validated on later rows than they are fitted
             on, and the last ones are set aside.
+        constraints: What must hold, such as "model_size_mb<=5" or "recall>=0.9": bounds on what is measured of each
+            trial, as a mean over the folds. The names are those of `sllmbo.tuner.measures.MEASURES` and of metrics.
+        objectives: What is optimised beside the metric, by the same names. The result then has a Pareto front, and its
+            best configuration is a compromise.
         space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
         n_trials: Trials of the study in all; those of a study that is gone on with count. None: those of *budget*,
             else 50.
@@ -164,6 +172,7 @@ def tune(
         description=description,
     )
     spec, train = plan.spec, plan.train
+    goals = resolve_goals(constraints, objectives, train, plan.metric)
     folds = {"n_splits": cv} if isinstance(cv, int) else {"splitter": cv}
     splits = make_splits(train, seed=seed, **folds)
     if space is not None:
@@ -171,6 +180,8 @@ def tune(
     tuner = Tuner(
         space,
         task=plan.task,
+        constraints=goals.constraints,
+        objectives=goals.objectives,
         method=method,
         llm=llm,
         base_url=base_url,
@@ -202,10 +213,15 @@ def tune(
         again = evaluations(tuner.study, trial.params, before=trial.number) if repeats else 0
         own = derive_seed(seed, "repeat", again) if again else seed
         fresh = make_splits(train, seed=own, n_splits=cv) if again and isinstance(cv, int) else splits
-        return evaluate(spec, trial.params, train, fresh, plan.metric, seed=own, report=report)
+        return evaluate(
+            *(spec, trial.params, train, fresh, plan.metric),
+            seed=own,
+            report=None if goals.objectives else report,
+            measure=goals.measure if goals.names else None,
+        )
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
-    return conclude(tuner, plan, dataset, seed=seed, stop_reason=stop_reason, storage=storage)
+    return conclude(tuner, plan, dataset, goals, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
 def _joined(budget: Budget, n_trials: int | None, timeout: float | None) -> Budget:
