@@ -4,7 +4,7 @@ Optuna's own sampler kits, on our samplers, with advisors from good to hostile.
 
 import pytest
 from optuna.samplers import TPESampler
-from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
+from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase, RelativeSamplerTestCase
 
 from sllmbo._random import generator
 from sllmbo.samplers import LLMSampler, LLMTPESampler
@@ -29,7 +29,7 @@ def advisor(request):
     return request.param
 
 
-class TestLLMSampler(BasicSamplerTestCase, SingleOnlySamplerTestCase):
+class TestLLMSampler(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
     """The sampler that asks about every trial passes Optuna's kits, whatever its advisor does."""
 
     @pytest.fixture
@@ -37,7 +37,7 @@ class TestLLMSampler(BasicSamplerTestCase, SingleOnlySamplerTestCase):
         return lambda: LLMSampler(advisor(), seed=0)
 
 
-class TestLLMTPESampler(BasicSamplerTestCase, SingleOnlySamplerTestCase):
+class TestLLMTPESampler(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
     """The sampler that mixes passes Optuna's kits, whatever its advisor does."""
 
     @pytest.fixture

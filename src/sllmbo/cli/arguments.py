@@ -80,6 +80,15 @@ Objective: TypeAlias = Annotated[
         metavar="NAME",
     ),
 ]
+Prefer: TypeAlias = Annotated[
+    str | None,
+    _option(
+        SEARCH,
+        "The same in words, such as 'smaller, at most 2 ms a prediction'; what it is read as is shown and confirmed.",
+        metavar="TEXT",
+    ),
+]
+Yes: TypeAlias = Annotated[bool, _option(SEARCH, "Confirm what --prefer is read as.", "--yes")]
 Trials: TypeAlias = Annotated[
     int, _option(SEARCH, "Trials of the study in all; those of earlier runs count.", metavar="N")
 ]

@@ -49,6 +49,8 @@ def tune(
     metric: arguments.Metric = None,
     constraint: arguments.Constraint = None,
     objective: arguments.Objective = None,
+    prefer: arguments.Prefer = None,
+    yes: arguments.Yes = False,
     trials: arguments.Trials = 50,
     timeout: arguments.Timeout = None,
     patience: arguments.Patience = None,
@@ -81,6 +83,7 @@ def tune(
 ) -> None:
     """Do what `HELP` says."""
     options = dict(locals())  # for the recording
+    from sllmbo.cli.preferences import confirmed
     from sllmbo.cli.progress import Progress, listen
     from sllmbo.cli.session import Interrupts, run_session, take_over
 
@@ -89,6 +92,8 @@ def tune(
     interrupts = Interrupts(streams.err)
 
     def work() -> None:
+        bounds, wanted = confirmed(prefer, progress, yes=yes)
+        options["constraint"], options["objective"] = [*(constraint or ()), *bounds], [*(objective or ()), *wanted]
         progress.status("starting")
         import optuna
 
@@ -133,8 +138,8 @@ def tune(
                 estimator,
                 dataset,
                 metric=metric,
-                constraints=constraint or (),
-                objectives=objective or (),
+                constraints=options["constraint"],
+                objectives=options["objective"],
                 space=given_space,
                 n_trials=trials,
                 timeout=timeout,

@@ -111,8 +111,9 @@ def _nothing_found(history: History, stop_reason: str) -> str:
     broken = [o for o in history.failures() if o.reason.startswith(INFEASIBLE)]
     if not broken:
         return f"No trial was completed before the end ({stop_reason}); allow more trials or seconds."
+    _, _, why = broken[-1].reason.partition(": ")
     return (
-        f"None of {len(history)} trials keeps the constraints (in the last one {broken[-1].reason.partition(': ')[2]}); "
+        f"None of {len(history)} trials keeps the constraints (in the last one {why}); "
         "loosen a constraint, widen the search space or allow more trials."
     )
 

@@ -362,7 +362,9 @@ def _open_study(
             f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study."
         )
     if task.objectives and stored is None:
-        study.set_metric_names([task.metric or "value", *task.objectives])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([task.metric or "value", *task.objectives])
     if stored is None:
         study.set_user_attr(CARD, card)
     return study
