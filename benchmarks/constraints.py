@@ -5,8 +5,9 @@ What constraints are worth: published tables with a bound on the size of the net
 
 The bound is the size that a fifth of the table keeps. Four ways to tell a sampler of it, paired by seed: as a
 constraint (LLM-TPE with the rule advisor, and TPE from the default), not at all, and by hand, as the table's worst
-value in place of the value of a configuration that is too large. Prints the share of feasible trials and the true regret of the best
-feasible one, (best - value) / (best - median) over the feasible part of the table; 2 where nothing feasible was found.
+value in place of the value of a configuration that is too large. Prints the share of feasible trials and the true
+regret of the best feasible one, (best - value) / (best - median) over the feasible part of the table; 2 where nothing
+feasible was found.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 from sllmbo._random import generator
 from sllmbo.advisors import Advice
 from sllmbo.errors import AdviceError, ConfigError
-from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler
+from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler, study_history
 from sllmbo.samplers._record import BATCH, FALLBACK, PARAMS, REPAIRS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
@@ -598,13 +598,15 @@ def test_with_hyperband_each_turn_is_still_one_trials():
 # Objectives and constraints.
 
 
-def test_several_objectives_are_refused():
-    """A study with two directions is refused with Optuna's own message, and no question is asked."""
+def test_several_objectives_are_told_by_name():
+    """In a study with two directions the advisor is told the second one, and each trial's values beside its rank."""
     advisor = ScriptedAdvisor(random_points)
     study = study_of(LLMTPESampler(advisor, space=SPACE), directions=["minimize", "maximize"])
-    with pytest.raises(ValueError, match="multi-objective"):
-        study.optimize(lambda trial: (objective(trial), 0.0), n_trials=1)
-    assert [] == advisor.requests
+    study.optimize(lambda trial: (objective(trial), 0.0), n_trials=8)
+    request = advisor.requests[-1]
+    assert ("minimize", {"objective_1": "maximize"}) == (request.task.direction, request.task.objectives)
+    assert all({"objective_0", "objective_1"} <= o.details.keys() for o in request.history.complete())
+    assert {t.number for t in study.best_trials} == {o.number for o in study_history(study) if o.value < 1.0}
 
 
 def test_infeasible_trials_are_told_as_failed():
@@ -618,7 +620,7 @@ def test_infeasible_trials_are_told_as_failed():
     run(LLMSampler(advisor, space=SPACE, init="default", seed=0), 3, constrained)
     infeasible, feasible = advisor.requests[-1].history
     assert ("failed", None) == (infeasible.state, infeasible.value)
-    assert "infeasible: memory=3.5" == infeasible.reason
+    assert "infeasible: memory is 3.5 over" == infeasible.reason
     assert "complete" == feasible.state
 
 

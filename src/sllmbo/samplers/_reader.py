@@ -105,10 +105,16 @@ class Reader:
 
 def told_task(task: Task, study: Study) -> Task:
     """Return *task* with the direction and the further objectives of *study*."""
-    directions: list[Direction] = [_direction(direction) for direction in study.directions]
-    names = study.metric_names or [objective(i) for i in range(len(directions))]
-    objectives = task.objectives or dict(zip(names[1:], directions[1:], strict=True))
-    return replace(task, direction=directions[0], objectives=objectives)
+    first, *others = (_direction(direction) for direction in study.directions)
+    objectives = task.objectives
+    if others and not objectives:
+        objectives = dict(zip(objective_names(study)[1:], others, strict=True))
+    return replace(task, direction=first, objectives=objectives)
+
+
+def objective_names(study: Study) -> list[str]:
+    """Return the names of the several objectives of *study*."""
+    return study.metric_names or [objective(i) for i in range(len(study.directions))]
 
 
 def _direction(direction: StudyDirection) -> Direction:
@@ -117,7 +123,7 @@ def _direction(direction: StudyDirection) -> Direction:
 
 def _by_rank(study: Study, observations: Sequence[Observation]) -> list[Observation]:
     """Return *observations* valued by their ranks, with which no training value can be compared."""
-    names = study.metric_names or [objective(i) for i in range(len(study.directions))]
+    names = objective_names(study)
     signs = [1.0 if direction == StudyDirection.MINIMIZE else -1.0 for direction in study.directions]
     losses = {
         o.number: [sign * o.details[objective(i)] for i, sign in enumerate(signs)]

@@ -19,8 +19,9 @@ from sllmbo.goals import INFEASIBLE, on_front
 from sllmbo.history import Direction
 from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.samplers import study_history
-from sllmbo.samplers._convert import broken_constraints, objective
+from sllmbo.samplers._convert import broken_constraints
 from sllmbo.samplers._ledger import spent
+from sllmbo.samplers._reader import objective_names
 from sllmbo.samplers._record import (
     DETAILS,
     FAILURE,
@@ -215,7 +216,7 @@ def pareto_front(study: Study) -> tuple[dict[str, Any], ...]:
     best = sorted(
         (losses, trial.number, trial) for (losses, trial), is_kept in zip(known, kept, strict=True) if is_kept
     )
-    names = study.metric_names or [objective(i) for i in range(len(study.directions))]
+    names = objective_names(study)
     return tuple(
         {"number": n, "values": dict(zip(names, trial.values, strict=True)), "params": dict(trial.params)}
         for _, n, trial in best
