@@ -22,6 +22,7 @@ from sllmbo.tuner import TuneResult
 KEYS = {
     *("metric", "direction", "best_value", "best_params", "default_value", "n_trials", "sources", "usage"),
     *("stop_reason", "study", "storage", "best_interval", "n_repeats"),
+    *("measures", "constraints", "objectives", "pareto", "n_infeasible"),
 }
 FILES = ["best_params.json", "estimator.joblib", "result.json", "trials.csv"]
 QUICK = ["--estimator", "ridge", "--cv", "2", "--trials", "3"]
@@ -107,6 +108,13 @@ WRONG = {
     "nothing to record": ([P, "--target", "price", "--method", "tpe", "--record", "r"], ["--record", "'tpe'"]),
     "no storage URL": ([P, "--target", "price", "--storage", "study.db"], ["'study.db'", "sqlite:///"]),
     "unknown storage": ([P, "--target", "price", "--storage", "nosql://x"], ["nosql://x"]),
+    "no constraint": ([P, "--target", "price", "--constraint", "size<5"], ["'size<5'", "'model_size_mb<=5'"]),
+    "unknown measure": ([P, "--target", "price", "--constraint", "weight<=5"], ["'weight'", "model_size_mb"]),
+    "unconfirmed": (
+        [P, "--target", "price", "--prefer", "smaller"],
+        ["'smaller' is read as --objective model_size_mb", "--yes"],
+    ),
+    "not understood": ([P, "--target", "price", "--prefer", "prettier"], ["'prettier' is not understood"]),
     "no trials": ([P, "--target", "price", "--trials", "0"], ["trials=0 must be positive"]),
     "no patience": ([P, "--target", "price", "--patience", "0"], ["patience=0 must be at least 1"]),
     "unknown method": ([P, "--target", "price", "--method", "nonsense"], ["'nonsense'", "llm-tpe"]),
@@ -228,6 +236,20 @@ def test_json_is_one_object_and_nothing_else(runs, tables, name) -> None:
     assert "trials" == result["stop_reason"]
     saved = json.loads((tables / "sllmbo-out" / result["study"] / "best_params.json").read_text())
     assert saved == result["best_params"]
+
+
+def test_a_preference_that_is_confirmed_becomes_an_objective(tmp_path) -> None:
+    """What --prefer is read as is shown, and the result has its Pareto front in words and in JSON."""
+    _write_tables(tmp_path)
+    told = ["--prefer", "smaller, at most 10 seconds of training", "--yes", "--json"]
+    run = _sllmbo("tune", P, "--target", "price", *QUICK, *told, cwd=tmp_path)
+
+    assert 0 == run.returncode, run.stderr
+    assert "is read as --constraint 'fit_seconds<=10' --objective model_size_mb" in run.stderr
+    assert "on the Pareto front" in run.stderr
+    result = json.loads(run.stdout)
+    assert (["fit_seconds<=10"], {"model_size_mb": "minimize"}) == (result["constraints"], result["objectives"])
+    assert {"mae", "model_size_mb"} == set(result["pareto"][0]["values"])
 
 
 def test_nothing_that_an_estimator_prints_is_shown(runs) -> None:

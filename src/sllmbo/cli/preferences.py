@@ -30,10 +30,10 @@ def confirmed(text: str | None, progress: Progress, *, yes: bool) -> tuple[tuple
     words = [word for bound in constraints for word in ("--constraint", bound)]
     words += [word for name in objectives for word in ("--objective", name)]
     said = shlex.join(words) or "nothing"
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError(f"The preference {text!r} is read as {said}; give these options instead, or add --yes.")
     progress.fact("Preferred", f"{text!r} is read as {said}")
     if not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError(f"The preference {text!r} is read as {said}; give these options instead, or add --yes.")
         progress.line("Go on with that? [y/N]")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConfigError(f"The preference {text!r} was not confirmed; say it with --constraint and --objective.")
