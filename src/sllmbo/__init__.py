@@ -19,13 +19,14 @@ from sllmbo.task import Task
 
 if TYPE_CHECKING:
     from sllmbo.samplers import LLMSampler, LLMTPESampler
-    from sllmbo.tuner import Tuner, TuneResult, tune
+    from sllmbo.tuner import Command, Tuner, TuneResult, tune, tune_objective
 
 __version__ = version("sllmbo")
 
 __all__ = [
     "Budget",
     "Categorical",
+    "Command",
     "Float",
     "Int",
     "LLMSampler",
@@ -36,14 +37,17 @@ __all__ = [
     "TuneResult",
     "Tuner",
     "tune",
+    "tune_objective",
 ]
 
 _LAZY = {
+    "Command": "sllmbo.tuner",
     "LLMSampler": "sllmbo.samplers",
     "LLMTPESampler": "sllmbo.samplers",
     "TuneResult": "sllmbo.tuner",
     "Tuner": "sllmbo.tuner",
     "tune": "sllmbo.tuner",
+    "tune_objective": "sllmbo.tuner",
 }
 """What is imported when it is first used: it needs Optuna."""
 

@@ -11,7 +11,8 @@ import typer
 
 from sllmbo.prompts.privacy import Privacy as Level
 
-DATA, SEARCH, ADVICE, KEPT, SHOWN = "Data", "Search", "Advice", "What is kept", "What is shown"
+DATA, COMMAND, SEARCH = "Data", "Command, instead of data", "Search"
+ADVICE, KEPT, SHOWN = "Advice", "What is kept", "What is shown"
 """The panels of a command's help."""
 
 
@@ -27,10 +28,13 @@ def _show_list(wanted: bool) -> None:
         raise typer.Exit
 
 
-Data: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="DATA", help="The table: a .csv, .tsv (also .gz) or .parquet file.")
-]
-Target: TypeAlias = Annotated[str, _option(DATA, "The column to predict.", metavar="COL")]
+_DATA = typer.Argument(metavar="DATA", help="The table: a .csv, .tsv (also .gz) or .parquet file.")
+_TARGET = _option(DATA, "The column to predict.", metavar="COL")
+
+Data: TypeAlias = Annotated[Path, _DATA]
+DataIfAny: TypeAlias = Annotated[Path | None, _DATA]
+Target: TypeAlias = Annotated[str, _TARGET]
+TargetIfAny: TypeAlias = Annotated[str | None, _TARGET]
 Kind: TypeAlias = Annotated[
     Literal["classification", "regression"] | None, _option(DATA, "What the target is; found out if left out.")
 ]
@@ -51,6 +55,27 @@ Folds: TypeAlias = Annotated[int, _option(DATA, "Folds of the cross-validation."
 Holdout: TypeAlias = Annotated[
     float,
     _option(DATA, "Share of the rows that no trial sees, for an honest last check; 0 for none.", metavar="SHARE"),
+]
+
+Command: TypeAlias = Annotated[
+    str | None,
+    _option(
+        COMMAND,
+        "A program to tune, with {NAME} for each parameter of --space: 'python train.py --lr {lr}'. No shell runs it. "
+        "The value is read from the last line of its standard output.",
+        metavar="LINE",
+    ),
+]
+Direction: TypeAlias = Annotated[
+    Literal["minimize", "maximize"], _option(COMMAND, "Which values of the command are better.")
+]
+ValueFile: TypeAlias = Annotated[
+    str | None,
+    _option(COMMAND, "Read the value from a JSON file that each run writes.", "--value-file", metavar="FILE[:KEY]"),
+]
+TimeLimit: TypeAlias = Annotated[
+    float | None,
+    _option(COMMAND, "End a run after so long; its trial fails.", "--time-limit", metavar="SECONDS"),
 ]
 
 Estimator: TypeAlias = Annotated[
@@ -106,7 +131,11 @@ Init: TypeAlias = Annotated[
 ]
 Space: TypeAlias = Annotated[
     Path | None,
-    _option(SEARCH, "The search space, as `sllmbo space --json` and SearchSpace.to_json() write it.", metavar="FILE"),
+    _option(
+        SEARCH,
+        "The search space, as `sllmbo space --json` and SearchSpace.to_json() write it, or the same as .toml.",
+        metavar="FILE",
+    ),
 ]
 Repeats: TypeAlias = Annotated[
     bool,
@@ -127,8 +156,8 @@ FixedSpace: TypeAlias = Annotated[
     ),
 ]
 Pruner: TypeAlias = Annotated[
-    Literal["none", "median", "hyperband"],
-    _option(SEARCH, "Stops a trial after some folds where it does not promise."),
+    Literal["none", "median", "halving", "hyperband"],
+    _option(SEARCH, "Stops a trial after some folds, or reports of a command, where it does not promise."),
 ]
 Seed: TypeAlias = Annotated[
     int, _option(SEARCH, "Seed of splits, estimator and search.", metavar="N", min=0, max=2**32 - 1)

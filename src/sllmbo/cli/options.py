@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,25 +71,26 @@ def made(folder: Path) -> Path:
 
 def read_space(path: Path | None) -> SearchSpace | None:
     """
-    Return the search space in a JSON file.
+    Return the search space in a file: TOML where its name ends in .toml, else JSON.
 
     Raises:
-        SpaceError: If the file is missing, no JSON, or no search space.
+        SpaceError: If the file is missing, cannot be parsed, or holds no search space.
     """
     from sllmbo.space import SearchSpace
 
     if path is None:
         return None
+    is_toml = path.suffix.lower() == ".toml"
     try:
-        space = SearchSpace.from_json(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        space = SearchSpace.from_json(tomllib.loads(text) if is_toml else json.loads(text))
     except SpaceError as error:
         raise SpaceError(f"The search space in {str(path)!r} is wrong: {error}") from error
     except OSError as error:
         raise SpaceError(f"The file {str(path)!r} cannot be read ({error.strerror}); check --space.") from error
     except ValueError as error:
-        raise SpaceError(
-            f"The file {str(path)!r} is no JSON ({error}); write it with SearchSpace.to_json()."
-        ) from error
+        kind, remedy = ("TOML", "check its syntax") if is_toml else ("JSON", "write it with SearchSpace.to_json()")
+        raise SpaceError(f"The file {str(path)!r} is no {kind} ({error}); {remedy}.") from error
     if not space:
         raise SpaceError(f"The search space in {str(path)!r} has no parameter; give at least one.")
     return space
@@ -139,14 +141,22 @@ def make_advisor(
     return None
 
 
-def make_pruner(name: str, folds: int) -> BasePruner | None:
-    """Return the Optuna pruner of this name; it sees the mean over the folds so far, after each fold."""
-    from optuna.pruners import HyperbandPruner, MedianPruner
+def make_pruner(name: str, folds: int | None) -> BasePruner | None:
+    """
+    Return the Optuna pruner of this name.
+
+    Args:
+        name: Of the pruner.
+        folds: How many folds it sees, each as the mean so far; None where a command reports as often as it does.
+    """
+    from optuna.pruners import HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 
     if name == "median":
         return MedianPruner(n_startup_trials=5, n_warmup_steps=0)
+    if name == "halving":
+        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
     if name == "hyperband":
-        return HyperbandPruner(min_resource=1, max_resource=max(folds, 1))
+        return HyperbandPruner(min_resource=1, max_resource="auto" if folds is None else max(folds, 1))
     return None
 
 

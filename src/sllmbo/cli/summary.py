@@ -36,7 +36,8 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
     progress.fact("Advisor", _cost(result))
     if result.advisor and result.worth is not None:
         progress.fact("Worth", result.worth.verdict)
-    progress.fact("Files", f"{RESULT}, {TRIALS}, {BEST}, {ESTIMATOR} in {folder}")
+    files = [RESULT, TRIALS, BEST, *([ESTIMATOR] if result.estimator is not None else [])]
+    progress.fact("Files", f"{', '.join(files)} in {folder}")
 
 
 def _against_default(result: TuneResult) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from sllmbo.cli import arguments
+from sllmbo.cli.command import check_data
 from sllmbo.cli.options import (
     advisor_in_words,
     data_in_words,
@@ -28,7 +29,7 @@ from sllmbo.cli.options import (
 from sllmbo.errors import SllmboError
 
 HELP = (
-    "Tune an estimator on a table, the default configuration first.\n\n"
+    "Tune an estimator on a table, or any command, the default configuration first.\n\n"
     "The same command again goes on with its study: with more --trials it continues, without it writes the result "
     "again. Ctrl-C ends the search and writes the result of the trials so far; a second one leaves at once.\n\n"
     "Progress goes to standard error. Exit code: 0 if a result was written (also after Ctrl-C), 1 for an unexpected "
@@ -37,14 +38,19 @@ HELP = (
 
 
 def tune(
-    data: arguments.Data,
-    target: arguments.Target,
+    context: typer.Context,
+    data: arguments.DataIfAny = None,
+    target: arguments.TargetIfAny = None,
     kind: arguments.Kind = None,
     drop: arguments.Drop = None,
     time_column: arguments.TimeColumn = None,
     group: arguments.Group = None,
     cv: arguments.Folds = 5,
     holdout: arguments.Holdout = 0.2,
+    command: arguments.Command = None,
+    direction: arguments.Direction = "minimize",
+    value_file: arguments.ValueFile = None,
+    time_limit: arguments.TimeLimit = None,
     estimator: arguments.Estimator = "lightgbm",
     metric: arguments.Metric = None,
     constraint: arguments.Constraint = None,
@@ -83,6 +89,10 @@ def tune(
 ) -> None:
     """Do what `HELP` says."""
     options = dict(locals())  # for the recording
+    if command is not None:
+        from sllmbo.cli.command import tune_command
+
+        raise typer.Exit(tune_command(context, options))
     from sllmbo.cli.preferences import confirmed
     from sllmbo.cli.progress import Progress, listen
     from sllmbo.cli.session import Interrupts, run_session, take_over
@@ -95,6 +105,7 @@ def tune(
         bounds, wanted = confirmed(prefer, progress, yes=yes)
         options["constraint"], options["objective"] = [*(constraint or ()), *bounds], [*(objective or ()), *wanted]
         progress.status("starting")
+        table, column = check_data(context, data, target)
         import optuna
 
         from sllmbo import tuner
@@ -118,21 +129,21 @@ def tune(
             memory=memory,
         )
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
-        progress.status(f"reading {data}")
-        dataset = read_dataset(data, target, kind=kind, time_column=time_column, group=group, drop=drop)
-        name = study or default_study_name(data, estimator, method, llm, seed, memory)
+        progress.status(f"reading {table}")
+        dataset = read_dataset(table, column, kind=kind, time_column=time_column, group=group, drop=drop)
+        name = study or default_study_name(table, estimator, method, llm, seed, memory)
         folder = made(out or Path("sllmbo-out") / slug(name))
         url = storage or f"sqlite:///{folder / 'study.db'}"
         watch = Watch(
             progress,
             n_trials=trials,
-            data=data_in_words(data, dataset),
+            data=data_in_words(table, dataset),
             judging=judging_in_words(dataset, cv, holdout),
             advisor=advisor_in_words(method, llm, base_url, privacy=privacy, mask_names=mask_names),
             notes=dataset.notes,
             storage=without_password(url),
         )
-        recording = record_run(advisor, data, options, given_space)
+        recording = record_run(advisor, table, options, given_space)
         try:
             result = tuner.tune(
                 estimator,
@@ -167,8 +178,8 @@ def tune(
             raise
         result.save(folder)
         tell_result(progress, result, folder)
-        command = ["sllmbo", *sys.argv[1:]]
-        tell_next_steps(progress, result, command, folder=folder, n_trials=trials, offline=llm == "offline")
+        typed = ["sllmbo", *sys.argv[1:]]
+        tell_next_steps(progress, result, typed, folder=folder, n_trials=trials, offline=llm == "offline")
         if as_json:
             print(json.dumps(result.to_json()), file=streams.out, flush=True)
 

@@ -22,11 +22,12 @@ class Watch:
     Args:
         progress: Where it is told.
         n_trials: Trials of the study in all.
-        data: The data in words.
+        data: The data in words, or the command.
         judging: How a configuration is judged, in words.
         advisor: Who advises, in words.
         notes: What was done to the data.
         storage: Where the study lies, as it may be shown.
+        label: What *data* is.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Watch:
         advisor: str,
         notes: Sequence[str],
         storage: str,
+        label: str = "Data",
     ) -> None:
         self._progress = progress
         self._n_trials = n_trials
         self._data, self._judging, self._advisor, self._notes = data, judging, advisor, notes
-        self._storage = storage
+        self._storage, self._label = storage, label
         self._done_before = 0
         self._started = time.monotonic()
 
@@ -52,10 +54,11 @@ class Watch:
         card, space = study.user_attrs[CARD], study.user_attrs[SPACE]
         designer = " (designed by the chat model)" if space["source"] == "llm" else ""
         show = self._progress.fact
-        show("Data", self._data)
+        show(self._label, self._data)
         for note in self._notes:
             show("", note, "dim")
-        show("Tuned", f"{card['estimator']}: {', '.join(space['space'])}{designer}")
+        tuned = f"{card['estimator']}: " if "estimator" in card else ""
+        show("Tuned", f"{tuned}{', '.join(space['space'])}{designer}")
         show("Metric", f"{card['metric']} ({card['direction']}), {self._judging}")
         for bound in card.get("constraints", ()):
             show("", f"must keep {bound}")
@@ -88,7 +91,7 @@ class Watch:
 
     def _tell_next(self, done: int) -> None:
         if done >= self._n_trials:
-            self._progress.status("fitting the best configuration on all rows")
+            self._progress.status("concluding")
             return
         here = done - self._done_before
         seconds = (time.monotonic() - self._started) / here if here else 0.0

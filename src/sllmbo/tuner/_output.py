@@ -75,8 +75,8 @@ class Output:
                     kept.extend(lines)
                     if kept is self.lines:
                         yield from lines
-                for stream in {key.fileobj for key, chunk in chunks if not chunk}:
-                    selector.unregister(stream)
+                for closed in {key.fileobj for key, chunk in chunks if not chunk}:
+                    selector.unregister(closed)
         while process.poll() is None:
             _check_time(process, started, ends_at)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -92,7 +92,7 @@ class Command:
         Raises:
             SpaceError: If one is no parameter, or a parameter has none.
         """
-        named = {match.group(2) for match in _PLACEHOLDER.finditer(self.text)} - {None}
+        named = _names(self.text)
         for name in space:
             if name in (TRIAL, SEED):
                 raise SpaceError(f"The parameter {name!r} has the name of a placeholder of each command; rename it.")
@@ -101,7 +101,7 @@ class Command:
                     f"The command has no placeholder {{{name}}} for the parameter {name!r}; add it to the command, or "
                     "take the parameter out of the search space."
                 )
-        for name in sorted(named - {TRIAL, SEED, *space}):
+        for name in sorted((named | _names(self.value_file or "")) - {TRIAL, SEED, *space}):
             raise SpaceError(
                 f"The placeholder {{{name}}} of the command is no parameter of the search space; add the parameter, or "
                 f"write {{{{{name}}}}} for the braces themselves."
@@ -146,8 +146,7 @@ class Command:
 
     def _fills(self, trial: Trial) -> dict[str, str]:
         fills = {name: str(value) for name, value in trial.params.items()}
-        wanted = f"{self.text} {self.value_file or ''}"
-        if f"{{{SEED}}}" in wanted:
+        if SEED in _names(f"{self.text} {self.value_file or ''}"):
             fills[SEED] = str(self.seed + evaluations(trial.study, trial.params, before=trial.number))
         return {**fills, TRIAL: str(trial.number)}
 
@@ -162,7 +161,7 @@ class Command:
         ends_at = math.inf if self.time_limit is None else time.monotonic() + self.time_limit
         environment = {**os.environ, "SLLMBO_TRIAL": str(trial.number), "PYTHONUNBUFFERED": "1"}
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  # the command is the user's own, and no shell reads it
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -192,12 +191,16 @@ def _words(text: str) -> list[str]:
     return words
 
 
+def _names(text: str) -> set[str]:
+    """Return the names of the placeholders in *text*."""
+    return {match.group(2) for match in _PLACEHOLDER.finditer(text) if match.group(2)}
+
+
 def _filled(words: list[str], fills: dict[str, str]) -> Iterator[str]:
     """Yield *words* with their placeholders filled in, without those that lack a value and the options before them."""
     kept: list[str] = []
     for word in words:
-        names = {match.group(2) for match in _PLACEHOLDER.finditer(word)} - {None}
-        if names <= fills.keys():
+        if _names(word) <= fills.keys():
             kept.append(_PLACEHOLDER.sub(lambda match: _fill(match, fills), word))
         elif word.startswith("{") and kept and kept[-1].startswith("-") and "=" not in kept[-1]:
             kept.pop()
@@ -240,14 +243,16 @@ def _error_of(code: int, output: Output) -> Exception:
     lines = [*output.errors, *output.lines]
     said = next((line for line in reversed(lines) if _OUT_OF_MEMORY.search(line)), "")
     if said:
-        return MemoryError(f"{said.strip()} ({_ending(code)})")
+        return MemoryError(f"{said.strip().removeprefix('MemoryError: ')} ({_ending(code)})")
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return MemoryError(f"the run was killed, as it is when memory is short ({_ending(code)})")
     last = output.last_error or output.last_line
     match = _TRACEBACK.fullmatch(last)
     if match is None:
         return ChildProcessError(f"{_ending(code)}{': ' * bool(last)}{last}")
-    error = type(match.group(1), (ChildProcessError,), {})  # failures are counted by class, and the run has told its own
+    error = type(
+        match.group(1), (ChildProcessError,), {}
+    )  # failures are counted by class, and the run has told its own
     told: Exception = error(f"{match.group(2) or ''} ({_ending(code)})".strip())
     return told
 
@@ -297,7 +302,7 @@ def _number(text: str) -> float | None:
 def _stamp(path: Path | None) -> tuple[int, ...] | None:
     """Return what changes when the file is written; None where there is none."""
     try:
-        found = os.stat(path) if path is not None else None
+        found = path.stat() if path is not None else None
     except OSError:
         return None
     return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)

@@ -5,6 +5,7 @@ The loop of a tuning: ask, evaluate and tell until something is spent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import optuna
@@ -33,6 +34,7 @@ def run(
     patience: int | None = None,
     on_start: Callable[[Study], None] | None = None,
     callbacks: Sequence[Callback] = (),
+    suspects: str = "the estimator and the data",
 ) -> str:
     """
     Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience" or "interrupted".
@@ -51,7 +53,7 @@ def run(
             if waiting is not None and waiting.is_exhausted(tuner.study):
                 return "patience"
             _run_trial(tuner, objective, callbacks)
-            _check_hope(tuner.study)
+            _check_hope(tuner.study, suspects)
     except KeyboardInterrupt:
         return "interrupted"
 
@@ -84,11 +86,18 @@ def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], 
         tuner.tell(trial, evaluation.value, details={**known, **evaluation.measures})
 
 
-def _check_hope(study: Study) -> None:
+def _check_hope(study: Study, suspects: str) -> None:
     history = study_history(study)
     failures = [o for o in history.failures() if not o.reason.startswith(INFEASIBLE)]
     if len(history) >= _HOPELESS and len(failures) == len(history):
         raise TaskError(
-            f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; "
-            "check the estimator and the data."
+            f"The first {len(history)} trials all failed, the last one with {history[-1].reason!r}; check {suspects}."
         )
+
+
+def joined(budget: Budget | None, n_trials: int | None, timeout: float | None) -> Budget:
+    """Return *budget* with the trials and seconds that are named beside it; 50 trials where nobody names any."""
+    budget = budget or Budget()
+    trials = n_trials if n_trials is not None else budget.trials
+    seconds = timeout if timeout is not None else budget.seconds
+    return replace(budget, trials=50 if trials is None else trials, seconds=seconds)

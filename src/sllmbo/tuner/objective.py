@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-import optuna
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -17,20 +16,20 @@ from optuna.trial import Trial
 
 from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import SpaceError, StudyError
+from sllmbo.errors import SpaceError, StudyError, TaskError
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
-from sllmbo.samplers import MixingPolicy
+from sllmbo.samplers import MixingPolicy, study_history
 from sllmbo.samplers._open import Init
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.tuner.command import Command
-from sllmbo.tuner.conclude import conclude_objective
+from sllmbo.tuner.conclude import _advisor_of, _nothing_found, _winner
 from sllmbo.tuner.evaluation import Evaluation
-from sllmbo.tuner.loop import Callback, run
-from sllmbo.tuner.result import TuneResult
-from sllmbo.tuner.tuner import Tuner
+from sllmbo.tuner.loop import Callback, joined, run
+from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
+from sllmbo.tuner.tuner import Tuner, without_password
 
 COMMAND = "sllmbo:command"
 """User attribute of a study: a digest of the command that it runs."""
@@ -82,9 +81,19 @@ def tune_objective(
         n_trials: Trials of the study in all; those of a study that is gone on with count. None: those of *budget*,
             else 50.
         timeout: Seconds after which no further trial is begun. None: those of *budget*.
-        budget, patience, method, llm, base_url, reply_mode, privacy, mask_names, memory, init, mixing, prefetch: As of
-            `tune`.
+        budget: Trials and seconds, and what questions to the chat model may cost over the whole study.
+        patience: Trials without improvement after which to stop.
+        method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
+        llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
+        base_url: An OpenAI-compatible server that has the chat model.
+        reply_mode: How the chat model is asked for replies, as for `tune`.
+        privacy: What a chat model is told at most, as for `tune`.
+        mask_names: Whether a chat model is told x1, c1 and so on instead of names.
+        memory: What of the trials a chat model is told, as for `tune`.
+        init: What opens the study: "llm", "random" or "default".
+        mixing: Who serves which turn, for "llm-tpe"; `Adaptive` if None.
         pruner: An Optuna pruner; it sees what is reported.
+        prefetch: Whether the advisor is asked while trials run, as for `tune`.
         fixed_space: Whether the advisor may not narrow the search space during the study.
         repeats: Whether the last tenth of the trials evaluates the leaders again, and the best configuration is chosen
             by all its values, if the first repeat shows that they are noisy.
@@ -92,7 +101,8 @@ def tune_objective(
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the search.
         description: The problem in words, for the chat model.
-        on_start, callbacks: As of `tune`.
+        on_start: Called with the study, once everything is checked and before the first trial.
+        callbacks: Called after each trial with the study and the trial, as Optuna calls them.
 
     Returns:
         The best configuration and what it gained over the default; without rows set aside and a fitted estimator.
@@ -106,6 +116,7 @@ def tune_objective(
 
     Example:
         >>> from sllmbo import Float, SearchSpace
+        >>> import optuna
         >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
         >>> space = SearchSpace({"x": Float(-5, 5, default=3.0)})
         >>> result = tune_objective(lambda trial: (trial.params["x"] - 1) ** 2, space, n_trials=15, seed=0)
@@ -116,7 +127,7 @@ def tune_objective(
         raise SpaceError("The search space has no parameter; give at least one.")
     if isinstance(objective, Command):
         objective.check(space)
-    budget = (budget or Budget()).joined(n_trials, timeout)
+    budget = joined(budget, n_trials, timeout)
     tuner = Tuner(
         space,
         task=Task(description=description, metric=metric, direction=direction, n_trials=budget.trials),
@@ -142,7 +153,9 @@ def tune_objective(
 
     def evaluate(trial: Trial) -> Evaluation:
         started = time.perf_counter()
-        return Evaluation.of(float(objective(trial)), seconds=time.perf_counter() - started)
+        value = float(objective(trial))
+        seconds = time.perf_counter() - started
+        return Evaluation(value=value, fold_values=(value,), std=math.nan, train_value=math.nan, seconds=seconds)
 
     stop_reason = run(
         tuner,
@@ -153,7 +166,7 @@ def tune_objective(
         callbacks=callbacks,
         suspects="the objective and the search space",
     )
-    return conclude_objective(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
+    return _conclude(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
 def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
@@ -168,3 +181,31 @@ def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
             f"The study {study.study_name!r} runs another command, or reads its value from elsewhere; name another "
             "study, or go on with its own command."
         )
+
+
+def _conclude(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | BaseStorage | None) -> TuneResult:
+    records = trial_records(tuner.study)
+    history = study_history(tuner.study)
+    best = _winner(tuner, history, seed)
+    if best is None:
+        raise TaskError(_nothing_found(history, stop_reason))
+    return TuneResult(
+        metric=tuner.task.metric,
+        direction=tuner.task.direction,
+        best_value=best.value,
+        best_interval=best.interval,
+        n_repeats=best.repeats,
+        best_params=dict(best.params),
+        default_value=next((o.value for o in history.complete() if o.source == "default"), None),
+        n_trials=len(records),
+        n_failed=sum(record["state"] == "fail" for record in records),
+        n_pruned=sum(record["state"] == "pruned" for record in records),
+        sources=count_sources(records),
+        usage=total_usage(tuner.study),
+        worth=study_worth(tuner.study),
+        stop_reason=stop_reason,
+        study=tuner.study.study_name,
+        storage=without_password(storage) if isinstance(storage, str) else None,
+        advisor=_advisor_of(tuner, records),
+        trials=tuple(records),
+    )

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -33,7 +32,7 @@ from sllmbo.tuner.data import Dataset, from_arrays
 from sllmbo.tuner.derive import derive_space
 from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, make_splits
-from sllmbo.tuner.loop import Callback, run
+from sllmbo.tuner.loop import Callback, joined, run
 from sllmbo.tuner.measures import resolve_goals
 from sllmbo.tuner.metrics import Scorer
 from sllmbo.tuner.plan import make_plan
@@ -160,7 +159,7 @@ def tune(
         True
     """
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
-    budget = _joined(budget or Budget(), n_trials, timeout)
+    budget = joined(budget, n_trials, timeout)
     plan = make_plan(
         estimator,
         dataset,
@@ -222,12 +221,6 @@ def tune(
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
     return conclude(tuner, plan, dataset, goals, seed=seed, stop_reason=stop_reason, storage=storage)
-
-
-def _joined(budget: Budget, n_trials: int | None, timeout: float | None) -> Budget:
-    trials = n_trials if n_trials is not None else budget.trials
-    seconds = timeout if timeout is not None else budget.seconds
-    return replace(budget, trials=50 if trials is None else trials, seconds=seconds)
 
 
 def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:
