@@ -45,13 +45,13 @@ class Output:
         parts = (("standard output", self.lines), ("standard error", self.errors))
         return "".join(f"--- {name}\n" + "".join(f"{line}\n" for line in lines) for name, lines in parts)
 
-    def lines_of(self, process: subprocess.Popen[bytes], ends_at: float) -> Iterator[str]:
+    def lines_of(self, process: subprocess.Popen[bytes], time_limit: float | None) -> Iterator[str]:
         """
         Yield the lines of standard output as they come, until the process has ended.
 
         Args:
             process: It has a pipe for each of its streams.
-            ends_at: When it must have ended, by `time.monotonic`.
+            time_limit: Seconds from now in which it must end.
 
         Raises:
             TimeoutError: If it has not.
@@ -65,7 +65,7 @@ class Output:
                 selector.register(stream, selectors.EVENT_READ, data)
             while selector.get_map():
                 has_ended = process.poll() is not None  # what it started may still hold its streams, and write to them
-                _check_time(process, started, ends_at)
+                _check_time(process, started, time_limit)
                 chunks = [(key, os.read(key.fd, _PIPE)) for key, _ in selector.select(_LOOK)]
                 if has_ended:  # all that it wrote is in the pipes, and read now
                     chunks += [(key, b"") for key in selector.get_map().values()]
@@ -78,14 +78,14 @@ class Output:
                 for closed in {key.fileobj for key, chunk in chunks if not chunk}:
                     selector.unregister(closed)
         while process.poll() is None:
-            _check_time(process, started, ends_at)
+            _check_time(process, started, time_limit)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK)
 
 
-def _check_time(process: subprocess.Popen[bytes], started: float, ends_at: float) -> None:
-    if time.monotonic() >= ends_at and process.poll() is None:
-        raise TimeoutError(f"the run took longer than {ends_at - started:.4g} s")
+def _check_time(process: subprocess.Popen[bytes], started: float, time_limit: float | None) -> None:
+    if time_limit is not None and time.monotonic() >= started + time_limit and process.poll() is None:
+        raise TimeoutError(f"the run took longer than {time_limit:g} s")
 
 
 class _Lines:

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +157,6 @@ class Command:
 
     def _run(self, words: list[str], trial: Trial, output: Output) -> int:
         """Run *words*, telling *trial* what is reported; return the exit code. Nothing of the run outlives the call."""
-        ends_at = math.inf if self.time_limit is None else time.monotonic() + self.time_limit
         environment = {**os.environ, "SLLMBO_TRIAL": str(trial.number), "PYTHONUNBUFFERED": "1"}
         try:
             process = subprocess.Popen(  # noqa: S603  # the command is the user's own, and no shell reads it
@@ -174,7 +172,7 @@ class Command:
         steps: set[int] = set()
         with process:
             try:
-                for line in output.lines_of(process, ends_at):
+                for line in output.lines_of(process, self.time_limit):
                     _report(trial, line, steps)
             finally:
                 _end(process)

@@ -164,7 +164,7 @@ def tune_objective(
         patience=patience,
         on_start=on_start,
         callbacks=callbacks,
-        suspects="the objective and the search space",
+        suspects=f"the {'command' if isinstance(objective, Command) else 'objective'} and the search space",
     )
     return _conclude(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
 
