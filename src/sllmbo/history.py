@@ -39,6 +39,9 @@ class Observation:
     details: Mapping[str, float] = field(default_factory=dict)
     """What else was measured: "train_value", "std" (over folds), "seconds"."""
 
+    curve: tuple[tuple[int, float], ...] = ()
+    """Steps and the values that were reported at them while it ran, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class History(Sequence[Observation]):

@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 
+import numpy as np
 import optuna
 import pytest
 
@@ -241,6 +242,22 @@ print("sllmbo: value=", x, sep="")
     assert set(states) == {"complete", "pruned"}
     assert states["complete"] <= 0.5 < states["pruned"]
     assert result.n_pruned > 0
+
+
+def test_reports_are_told_to_the_advisor_and_folds_are_not(tmp_path) -> None:
+    """What a run reports is its trial's curve; means over folds, which a pruner is told, are none."""
+    code = "import sys; [print('sllmbo: step=%d value=%g' % (s, float(sys.argv[1]) / s)) for s in (1, 2, 4)]"
+    studies = []
+    sllmbo.tune_objective(Command(script(code)), X, n_trials=1, seed=0, on_start=studies.append)
+    assert [o.curve for o in study_history(studies[0])] == [((1, 0.5), (2, 0.25), (4, 0.125))]
+    assert study_history(studies[0])[0].value == 0.125
+
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(40, 2)), rng.normal(size=40)
+    pruner = optuna.pruners.MedianPruner()
+    sllmbo.tune("ridge", *table, n_trials=2, cv=3, pruner=pruner, on_start=studies.append)
+    assert [3, 3] == [len(trial.intermediate_values) for trial in studies[1].trials]
+    assert [(), ()] == [o.curve for o in study_history(studies[1])]
 
 
 def test_the_seed_of_a_repeat_is_another(tmp_path, monkeypatch) -> None:

@@ -124,6 +124,48 @@ def test_size_is_bounded_with_edits_of_the_space(n: int) -> None:
     assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
 
 
+@pytest.mark.parametrize("n", [10, 30, 100, 1000])
+def test_size_is_bounded_with_learning_curves(n: int) -> None:
+    """Also where every trial has reported hundreds of values."""
+    curve = tuple((step, 0.8123456 - 1 / step) for step in range(1, 500))
+    trials = tuple(dataclasses.replace(o, curve=curve) for o in random_history(n))
+    prompt = suggestions(history=History("maximize", trials))
+    schema = json.dumps(suggestions_schema(SPACE, 4), separators=(",", ":"))
+    assert "\nCURVES (value@step while it ran)\n" in prompt.text
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
+    assert tokens_of(prompt.text) == pytest.approx(tokens(prompt.text), rel=0.1)
+
+
+def test_curves_of_leaders_and_pruned_trials_are_told() -> None:
+    """Four points of each of the three best and the two latest pruned trials, where they have reported more than one."""
+
+    def curve(n: int) -> tuple[tuple[int, float], ...]:
+        return tuple((step, 1 + 1 / step) for step in range(1, n + 1))
+
+    trials = [observation(i, {"C": 1.0 + i}, value=float(i), curve=curve(9)) for i in range(5)]
+    trials += [observation(i, {"C": 1.0 + i}, state="pruned", value=1.5, curve=curve(2)) for i in range(5, 8)]
+    trials += [observation(8, {"C": 9.0}, value=-1.0, curve=curve(1))]
+    trials += [observation(9, {"C": 10.0}, value=-0.5, curve=((0, math.nan), (5, math.inf)))]
+    text = suggestions(SMALL, History("minimize", tuple(trials))).text
+    assert text.partition("\nCURVES")[2].partition("\n\n")[0].splitlines() == [
+        " (value@step while it ran)",
+        "#9: nan@0 inf@5",
+        "#0: 2@1 1.33@3 1.2@5 1.11@9",
+        "#1: 2@1 1.33@3 1.2@5 1.11@9",
+        "#7 pruned: 2@1 1.5@2",
+        "#6 pruned: 2@1 1.5@2",
+    ]
+
+
+def test_studies_without_curves_are_told_as_before() -> None:
+    """Nothing is said of curves where no trial has reported more than its value."""
+    trials = tuple(observation(i, {"C": 1.0 + i}, value=float(i), curve=((1, float(i)),)) for i in range(5))
+    bare = tuple(dataclasses.replace(o, curve=()) for o in trials)
+    text = suggestions(SMALL, History("minimize", trials)).text
+    assert "CURVES" not in text
+    assert suggestions(SMALL, History("minimize", bare)).text == text
+
+
 def test_size_is_bounded_where_there_is_most_to_tell() -> None:
     """The bound holds beside a long description and with authors, by leaving out trials."""
     task = dataclasses.replace(TASK, description="Predict whether income exceeds 50K from census data. " * 30)

@@ -2,7 +2,7 @@
 The digest: what a study has found so far, in few words. Its size does not grow with the study.
 
 Language models lose track of long histories, so the counting is done here: who leads, who has earned what, what
-failed, the trials themselves as one table, and the study as its classical optimiser sees it, parameter by parameter.
+failed, how the values of some came about, the trials themselves as one table, and the study as its classical optimiser sees it, parameter by parameter.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _N_SOURCES = 4
 _N_NUMBERS = 4
 _N_COLLAPSED = 2
 _MAX_REASON = 80
+_N_CURVES = 3
+_N_PRUNED = 2
+_CURVE_DIGITS = 3
 
 
 def digest(
@@ -52,13 +55,13 @@ def digest(
     if not history:
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
-    state, failures = _state(study, n_trials), _unsuccessful(study)
+    state, curves, failures = _state(study, n_trials), _curves(study), _unsuccessful(study)
     if not only_trials:
         state = "\n".join(filter(None, (state, _earned(history), _last_advice(study))))
-    room = limit - sum(words.tokens(part) + 1 for part in (state, failures))
+    room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
     told = "" if only_trials else regions(study, importance, room - words.tokens(trial_table(study, 0)))
     table = trial_table(study, room - words.tokens(told) - 1)
-    return "\n\n".join(part for part in (state, table, failures, told) if part)
+    return "\n\n".join(part for part in (state, table, curves, failures, told) if part)
 
 
 def remaining(history: History, n_trials: int | None) -> int | None:
@@ -97,6 +100,18 @@ def _last_advice(study: Standing) -> str:
     if last.number not in ranks:
         return f"Your last: #{last.number}, {last.state}."
     return f"Your last: #{last.number}, {study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}."
+
+
+def _curves(study: Standing) -> str:
+    """Return how the values of the leaders, and of the latest pruned trials, came about: some points of each."""
+    pruned = [o for o in reversed(study.history) if o.state == "pruned"]
+    lines = []
+    for o in [*[o for o in study.ranked if o.curve[1:]][:_N_CURVES], *[o for o in pruned if o.curve[1:]][:_N_PRUNED]]:
+        last = len(o.curve) - 1
+        points = [o.curve[at] for at in sorted({0, last // 4, last // 2, last})]
+        told = " ".join(f"{words.number(float(value), _CURVE_DIGITS)}@{step}" for step, value in points)
+        lines.append(f"#{o.number}{' pruned' if o.state == 'pruned' else ''}: {told}")
+    return "\n".join(["CURVES (value@step while it ran)", *lines]) if lines else ""
 
 
 def _unsuccessful(study: Standing) -> str:

@@ -3,7 +3,7 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
 
     level           what is sent, beyond the level before
     none            the search space (names, ranges, choices, defaults, conditions); of the trials number, state,
-                    parameters, value, what constraints and further objectives are about, who
+                    parameters, value (also those on the way), what constraints and further objectives are about, who
                     proposed each, and what follows from these, such as which parameters matter;
                     the class of an error; the names of estimator and metric, the direction, how many trials there are
     schema          the kind of the target, whether the rows are ordered, the estimator's parameters with their defaults

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sllmbo.errors import SpaceError
 from sllmbo.goals import INFEASIBLE
 from sllmbo.history import Observation, State
-from sllmbo.samplers._record import DETAILS, FAILURE, PARAMS, RATIONALE, SOURCE
+from sllmbo.samplers._record import DETAILS, FAILURE, FOLDS, PARAMS, RATIONALE, SOURCE
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
 
 _STATES: dict[TrialState, State] = {
@@ -129,6 +129,7 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         source=str(trial.user_attrs.get(SOURCE, "")),
         rationale=str(trial.user_attrs.get(RATIONALE, "")),
         details=details,
+        curve=() if FOLDS in trial.user_attrs else tuple(sorted(trial.intermediate_values.items())),
     )
 
 

@@ -44,6 +44,8 @@ FAILURE = "sllmbo:failure"
 """Class and message of the error that made the trial fail."""
 DETAILS = "sllmbo:details"
 """What else the objective measured: {"train_value", "std"}."""
+FOLDS = "sllmbo:folds"
+"""That the steps at which the trial reported are folds, so that its values are no learning curve."""
 
 _RATIONALE_LENGTH = 1000
 _TEXT_LENGTH = 200

@@ -33,7 +33,7 @@ _PLACEHOLDER = re.compile(r"\{\{([\w.-]+)\}\}|\{([A-Za-z_][\w.-]*)\}")
 _REPORT = re.compile(r"\s*sllmbo:\s+(?:step=(\d+)\s+)?value=(\S+)\s*")
 _RESULT = re.compile(r"(?:\s*([A-Za-z_][\w./-]*)\s*[=:])?\s*(\S+)\s*")
 _OUT_OF_MEMORY = re.compile(
-    r"\bMemoryError\b|out of memory|OutOfMemory|std::bad_alloc|Cannot allocate memory|^\s*Killed\s*$", re.IGNORECASE
+    r"MemoryError\b|out of memory|OutOfMemory|std::bad_alloc|Cannot allocate memory|^\s*Killed\s*$", re.IGNORECASE
 )
 _TRACEBACK = re.compile(r"(?:\w+\.)*([A-Z]\w*(?:Error|Exception))(?:: (.*))?")
 _GRACE = 3.0

@@ -24,6 +24,7 @@ from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._open import Init
+from sllmbo.samplers._record import FOLDS
 from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
 from sllmbo.task import Kind
@@ -205,6 +206,8 @@ def tune(
 
     def objective(trial: Trial) -> Evaluation:
         def report(step: int, value: float) -> None:
+            if step == 0:
+                trial.set_user_attr(FOLDS, True)
             trial.report(value, step)
             if trial.should_prune():
                 raise optuna.TrialPruned
