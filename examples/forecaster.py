@@ -22,10 +22,18 @@ table["month"] = (months.index.month + AHEAD - 1) % 12 + 1
 table["target"] = months.shift(-AHEAD) - months  # the change, as trees cannot go beyond the levels they have seen
 table = table.dropna()
 
+space = sllmbo.SearchSpace(
+    {
+        "C": sllmbo.Float(0.01, 100, log=True, default=1.0),
+        "gamma": sllmbo.Float(1e-4, 1, log=True, default=0.1),
+        "epsilon": sllmbo.Float(1e-3, 1, log=True, default=0.1),
+    }
+)
 result = sllmbo.tune(
     "svm",
     table.drop(columns="target"),
     table["target"],
+    space=space,
     metric="mae",
     ordered=True,  # rows are in the order of time: folds look back only, and the last fifth is set aside
     n_trials=25,

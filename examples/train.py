@@ -40,6 +40,6 @@ for epoch in range(1, given.epochs + 1):
         weights += step
     loss = float(np.mean((seen[valid] @ weights - targets[valid]) ** 2))
     print(f"sllmbo: step={epoch} value={loss}")  # lets a pruner end the run; without it, the last line is enough
-    if not np.isfinite(loss):
-        sys.exit(f"FloatingPointError: the loss was {loss} after {epoch} epochs")
+    if not loss < 1e6:
+        sys.exit(f"FloatingPointError: the loss was {loss:.3g} after {epoch} epochs")
 print(f"loss={loss}")

@@ -43,6 +43,19 @@ def test_an_example_runs(script, tmp_path) -> None:
     _run([str(script)], tmp_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="The memory of a process is limited as Linux does it.")
+def test_the_example_of_a_command_runs(tmp_path) -> None:
+    """A training script that really runs out of memory in part of its space is tuned; its failures have their class."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = ["sh", str(ROOT / "examples" / "command.sh"), "6"]
+    env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(script, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    assert "MemoryError: Unable to allocate" in done.stderr
+    assert "FloatingPointError: the loss was" in done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_between_pages_hold(page) -> None:
     """A link inside the repository leads somewhere."""

@@ -68,6 +68,7 @@ def test_the_value_is_on_the_last_line(code: str, value: float) -> None:
         ("raise ArithmeticError('too large')", "ArithmeticError: too large (exit code 1)"),
         ("class OddError(Exception): ...\nraise OddError('odd')", "OddError: odd (exit code 1)"),
         ("bytearray(2**62)", "MemoryError: MemoryError (exit code 1)"),
+        ("class _OneMemoryError(MemoryError): ...\nraise _OneMemoryError('2 GiB')", "MemoryError: 2 GiB (exit code 1)"),
         (
             "raise RuntimeError('CUDA out of memory. Tried 2 GiB')",
             "MemoryError: RuntimeError: CUDA out of memory. Tried 2 GiB (exit code 1)",

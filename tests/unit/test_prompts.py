@@ -137,7 +137,7 @@ def test_size_is_bounded_with_learning_curves(n: int) -> None:
 
 
 def test_curves_of_leaders_and_pruned_trials_are_told() -> None:
-    """Four points of each of the three best and the two latest pruned trials, where they have reported more than one."""
+    """Four points of each of the three best and the two latest pruned trials, if they have reported more than one."""
 
     def curve(n: int) -> tuple[tuple[int, float], ...]:
         return tuple((step, 1 + 1 / step) for step in range(1, n + 1))

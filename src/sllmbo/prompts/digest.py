@@ -1,8 +1,9 @@
 """
 The digest: what a study has found so far, in few words. Its size does not grow with the study.
 
-Language models lose track of long histories, so the counting is done here: who leads, who has earned what, what
-failed, how the values of some came about, the trials themselves as one table, and the study as its classical optimiser sees it, parameter by parameter.
+Language models lose track of long histories, so the counting is done here: who leads, who has earned what, what failed,
+how the values of some came about, the trials themselves as one table, and the study as its classical optimiser sees it,
+parameter by parameter.
 """
 
 from __future__ import annotations

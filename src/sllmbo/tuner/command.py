@@ -35,7 +35,7 @@ _RESULT = re.compile(r"(?:\s*([A-Za-z_][\w./-]*)\s*[=:])?\s*(\S+)\s*")
 _OUT_OF_MEMORY = re.compile(
     r"MemoryError\b|out of memory|OutOfMemory|std::bad_alloc|Cannot allocate memory|^\s*Killed\s*$", re.IGNORECASE
 )
-_TRACEBACK = re.compile(r"(?:\w+\.)*([A-Z]\w*(?:Error|Exception))(?:: (.*))?")
+_TRACEBACK = re.compile(r"(?:\w+\.)*(_?[A-Z]\w*(?:Error|Exception))(?:: (.*))?")
 _GRACE = 3.0
 """Seconds between the request to end and the kill."""
 
@@ -241,18 +241,18 @@ def _error_of(code: int, output: Output) -> Exception:
     lines = [*output.errors, *output.lines]
     said = next((line for line in reversed(lines) if _OUT_OF_MEMORY.search(line)), "")
     if said:
-        return MemoryError(f"{said.strip().removeprefix('MemoryError: ')} ({_ending(code)})")
+        named = _TRACEBACK.fullmatch(said.strip())
+        told = named.group(2) if named and named.group(1).endswith("MemoryError") and named.group(2) else said.strip()
+        return MemoryError(f"{told} ({_ending(code)})")
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return MemoryError(f"the run was killed, as it is when memory is short ({_ending(code)})")
     last = output.last_error or output.last_line
     match = _TRACEBACK.fullmatch(last)
     if match is None:
         return ChildProcessError(f"{_ending(code)}{': ' * bool(last)}{last}")
-    error = type(
-        match.group(1), (ChildProcessError,), {}
-    )  # failures are counted by class, and the run has told its own
-    told: Exception = error(f"{match.group(2) or ''} ({_ending(code)})".strip())
-    return told
+    kind = type(match.group(1), (ChildProcessError,), {})  # failures are counted by class: that which the run has told
+    error: Exception = kind(f"{match.group(2) or ''} ({_ending(code)})".strip())
+    return error
 
 
 def _ending(code: int) -> str:
