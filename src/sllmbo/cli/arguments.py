@@ -117,6 +117,15 @@ Repeats: TypeAlias = Annotated[
         "--repeats",
     ),
 ]
+Transfer: TypeAlias = Annotated[
+    bool,
+    _option(
+        SEARCH,
+        "Whether a study that begins starts from the best of earlier studies in its --storage, of the same estimator on "
+        "similar data; by default a storage holds one study only.",
+        "--transfer/--no-transfer",
+    ),
+]
 FixedSpace: TypeAlias = Annotated[
     bool,
     _option(
