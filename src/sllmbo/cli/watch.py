@@ -65,9 +65,7 @@ class Watch:
         show("Advisor", self._advisor)
         earlier = [best["study"] for best in study.user_attrs.get(TRANSFER, ())]
         if earlier:
-            show(
-                "Transfer", f"starts from the best of {', '.join(earlier)} in this storage (--no-transfer: it does not)"
-            )
+            show("Transfer", f"begins with the best of earlier studies: {', '.join(earlier)}")
         done = self._done_before = len(trial_records(study))
         if done:
             show("Study", f"Going on with study {study.study_name}: {done} trials done", "bold")

@@ -272,7 +272,7 @@ def _of_refit(
     result: TuneResult, spec: EstimatorSpec, params: Mapping[str, Any], dataset: Dataset, *, heldout: float, seed: int
 ) -> TuneResult:
     """Return *result* with the champion's configuration in place of the best."""
-    tried = (trial["value"] for trial in result.trials if trial["source"] == "transfer" and trial["value"] is not None)
+    tried = (t["value"] for t in result.trials if t["params"] == dict(params) and t["value"] is not None)
     return replace(
         result,
         best_params=dict(params),
@@ -324,7 +324,9 @@ def _space_of(known: TuneResult) -> SearchSpace | None:
     if known.storage.startswith("sqlite:///") and not path.exists():
         return None
     try:
-        study = optuna.load_study(study_name=known.study, storage=open_storage(known.storage))
+        storage = open_storage(known.storage)
+        assert storage is not None
+        study = optuna.load_study(study_name=known.study, storage=storage)
         return SearchSpace.from_json(study.user_attrs[SPACE]["space"])
     except (KeyError, SllmboError):
         return None

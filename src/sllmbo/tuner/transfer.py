@@ -42,7 +42,14 @@ _LOOKED_AT = 10
 """So many of the nearest studies are read at most."""
 
 
-def starts_of(study: Study, task: Task, space: SearchSpace, transfer: bool | Sequence[EarlierBest]) -> list[Decision]:
+def starts_of(
+    study: Study,
+    task: Task,
+    space: SearchSpace,
+    transfer: bool | Sequence[EarlierBest],
+    *,
+    but: Sequence[Mapping[str, Any]] = (),
+) -> list[Decision]:
     """
     Return the decisions to evaluate what earlier studies found best, and write down on *study* what they are.
 
@@ -53,6 +60,7 @@ def starts_of(study: Study, task: Task, space: SearchSpace, transfer: bool | Seq
         task: What it tunes.
         space: Its search space.
         transfer: Whether to look for earlier studies in the storage, or what to start from.
+        but: Configurations that are tried anyway, as is the default.
     """
     stored = study.user_attrs.get(TRANSFER)
     if stored is not None:
@@ -61,7 +69,7 @@ def starts_of(study: Study, task: Task, space: SearchSpace, transfer: bool | Seq
         return []
     elif isinstance(transfer, bool):
         transfer = find_starts(study._storage, task, but=study.study_name) if transfer else []
-    starts = _decisions(transfer, space)
+    starts = _decisions(transfer, space, but)
     if starts and stored is None:
         study.set_user_attr(TRANSFER, [asdict(best) for best, _ in starts])
     return [decision for _, decision in starts]
@@ -165,10 +173,12 @@ def _best_of(storage: BaseStorage, name: str) -> EarlierBest | None:
         return None
 
 
-def _decisions(found: Sequence[EarlierBest], space: SearchSpace) -> list[tuple[EarlierBest, Decision]]:
-    """Return what of *found* can be tried in *space* and differs from its default and from one another."""
+def _decisions(
+    found: Sequence[EarlierBest], space: SearchSpace, but: Sequence[Mapping[str, Any]]
+) -> list[tuple[EarlierBest, Decision]]:
+    """Return what of *found* can be tried in *space* and differs from its default, from *but* and from one another."""
     default = space.default_params()
-    tried: list[Mapping[str, Any]] = [default] if default is not None else []
+    tried = [*but, *([default] if default is not None else [])]
     starts: list[tuple[EarlierBest, Decision]] = []
     for best in found:
         known = {name: value for name, value in best.params.items() if name in space}

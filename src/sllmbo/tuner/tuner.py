@@ -34,7 +34,7 @@ from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon, all_trials
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import EarlierBest, Task
-from sllmbo.tuner.methods import ADVISED, check_method, make_sampler
+from sllmbo.tuner.methods import ADVISED, check_method, make_sampler, tuned_anchors
 from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
@@ -79,7 +79,7 @@ class Tuner:
         repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
             that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
         transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
-            the same estimator on similar data, if an advisor opens it; or what it starts from (docs/adr/0017).
+            the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -139,14 +139,18 @@ class Tuner:
         self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
         self.space = self._settle_space(space, derive)
-        starts = starts_of(self.study, self.task, self.space, transfer) if self.advisor and init == "llm" else []
+        is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
+        anchors = list(tuned_anchors(self.task, self.space)) if is_opened else []
+        if isinstance(transfer, bool):
+            transfer = transfer and is_opened
+        anchors += starts_of(self.study, self.task, self.space, transfer, but=[a.params or {} for a in anchors])
         self.task = replace(self.task, earlier=earlier_of(self.study))
         self.study.sampler = make_sampler(
             method,
             advisor=self.advisor,
             task=self.task,
             space=self.space,
-            starts=starts,
+            anchors=anchors,
             init=init,
             mixing=mixing,
             seed=seed,

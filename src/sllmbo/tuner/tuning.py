@@ -137,7 +137,7 @@ def tune(
         repeats: Whether the last tenth of the trials evaluates the leaders again, on other folds and with another seed,
             and the best configuration is chosen by all its values (docs/adr/0016).
         transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
-            the same estimator on similar data, if an advisor opens it; or what it starts from (docs/adr/0017).
+            the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
