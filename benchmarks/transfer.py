@@ -11,6 +11,7 @@ the configuration with the best value, with the mean of the paired differences a
 
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -32,7 +33,7 @@ def run(problem: Problem, seed: int, *, storage: optuna.storages.BaseStorage, tr
     seed = study_seed("tables", problem.name, seed)
     tuner = Tuner(
         problem.space,
-        task=problem.task,
+        task=replace(problem.task, n_trials=N_TRIALS),
         llm="offline",
         storage=storage,
         study_name=problem.name,
@@ -94,7 +95,8 @@ def told(problems: list[Problem], found: dict[str, Array]) -> str:
         means = "".join(f" {value:.3f} |" for value in values.mean(axis=(0, 1)))
         gaps = np.moveaxis(values - found[WITHOUT], 2, 0)
         told = [(gap.mean(), *interval(weights, gap)) for gap in gaps] if arm != WITHOUT else []
-        lines.append(f"| {arm} |{means}" + "".join(f" {m:+.3f} [{low:+.3f}, {high:+.3f}] |" for m, low, high in told))
+        cells = [f" {mean:+.3f} [{low:+.3f}, {high:+.3f}] |" for mean, low, high in told] or ["  |"] * len(AT)
+        lines.append(f"| {arm} |{means}{''.join(cells)}")
     lines += ["", f"| table |{''.join(f' {arm} at {AT[1]}, {AT[-1]} |' for arm in found)}", "| --- " * 4 + "|"]
     for row, problem in enumerate(problems):
         cells = (" {:.3f}, {:.3f} |".format(*values[row].mean(axis=0)[[1, -1]]) for values in found.values())

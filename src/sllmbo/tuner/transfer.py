@@ -34,8 +34,8 @@ TRANSFER = "sllmbo:transfer"
 SOURCE = "transfer"
 """The source of a trial that evaluates one of them."""
 
-MOST = 3
-"""So many configurations are transferred at most: each costs a trial."""
+MOST, SHARE = 3, 0.25
+"""So many configurations are transferred at most, and for this share of the trials: each costs one."""
 SIMILAR = 1.0
 """The largest distance at which data are similar."""
 _LOOKED_AT = 10
@@ -63,13 +63,15 @@ def starts_of(
         but: Configurations that are tried anyway, as is the default.
     """
     stored = study.user_attrs.get(TRANSFER)
+    most = None
     if stored is not None:
         transfer = [EarlierBest(**best) for best in stored]
     elif all_trials(study):
         return []
     elif isinstance(transfer, bool):
         transfer = find_starts(study._storage, task, but=study.study_name) if transfer else []
-    starts = _decisions(transfer, space, but)
+        most = MOST if task.n_trials is None else min(MOST, int(SHARE * task.n_trials))
+    starts = _decisions(transfer, space, but)[:most]
     if starts and stored is None:
         study.set_user_attr(TRANSFER, [asdict(best) for best, _ in starts])
     return [decision for _, decision in starts]
@@ -197,7 +199,7 @@ def _decisions(
             repairs=tuple(repair for repair in repairs if repair.given is not None),
         )
         starts.append((best, decision))
-    return starts[:MOST]
+    return starts
 
 
 def _rationale(best: EarlierBest) -> str:
