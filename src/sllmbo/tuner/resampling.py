@@ -19,7 +19,7 @@ from sllmbo.tuner.metrics import Metric
 
 Array = NDArray[np.float64]
 
-RESAMPLES = 1_000
+RESAMPLES = 500
 _RESPONSES = ("predict", "predict_proba", "decision_function", "predict_log_proba")
 
 
@@ -76,7 +76,7 @@ def standard_error(
 
 
 def _scores(told: Sequence[_Remembered], dataset: Dataset, metric: Metric, rows: NDArray[np.intp]) -> list[float]:
-    X, y = dataset.X.iloc[rows], dataset.y.iloc[rows]
+    X, y = dataset.X.iloc[rows], dataset.y.to_numpy()[rows]
     try:
         return [metric.score(each, X, y) for each in told]
     except ValueError:

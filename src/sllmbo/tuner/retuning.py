@@ -149,7 +149,7 @@ def retune(
         groups: One label per row; rows of one label stay together.
         ordered: Whether the rows are in the order of time; the last ones are then set aside.
         space: What is tuned. None: the space of the earlier study, where its storage is there, else as `tune` has it.
-        n_trials: Trials of the new study.
+        n_trials: Trials of the new study; with 0 only the first question is answered.
         holdout_share: Share of the new rows that is set aside for the comparison.
         alpha: Level of each test, one-sided.
         force: Whether to tune although nothing has decayed.
@@ -183,7 +183,7 @@ def retune(
         direction=known.direction if callable(metric) else None,
     )
     kept = _kept(known, dataset, measure, alpha=alpha, seed=seed)
-    if not (kept.decayed or force):
+    if n_trials == 0 or not (kept.decayed or force):
         return kept
     gained = None if known.gain is None else max(known.gain, 0.0)
     result = tune(
