@@ -13,7 +13,7 @@ share of the new rows is from the later period (at 0 each is a false alarm).
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,13 +24,13 @@ from sllmbo import Float, Int, SearchSpace, TuneResult, tune
 from sllmbo.benchmarks._data import data_file
 from sllmbo.tuner.retuning import RetuneResult, retune
 
+Row: TypeAlias = tuple[Any, ...]
 Data: TypeAlias = tuple[pd.DataFrame, pd.DataFrame, str, str, int]
 """Rows of the first period, rows of the later one, target, metric, and how many rows are drawn."""
 LATER = "of a later period"
 CASES = {"of the same period": (0.0, False), LATER: (1.0, False), "of the same period, tuned all the same": (0.0, True)}
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.5)
-BEFORE, AFTER = 8, 8
-KINDS = {"mae": "regression", "f1_weighted": "classification"}
+N_TRIALS = 6
 SPACE = SearchSpace(
     {
         "learning_rate": Float(0.01, 0.3, log=True, default=0.1),
@@ -38,7 +38,12 @@ SPACE = SearchSpace(
         "min_child_samples": Int(2, 100, log=True, default=20),
     }
 )
-QUICK: dict[str, Any] = {"cv": 2, "llm": "offline", "space": SPACE}
+"""For LightGBM with its 100 trees, so that a fit is quick."""
+ABOUT: dict[str, dict[str, Any]] = {
+    "mae": {"kind": "regression", "estimator": "lightgbm", "space": SPACE},
+    "f1_weighted": {"kind": "classification", "estimator": "svm", "space": None},
+}
+QUICK: dict[str, Any] = {"cv": 2, "llm": "offline"}
 
 
 def bikes() -> Data:
@@ -56,22 +61,27 @@ def gas() -> Data:
     return first, later[later["Class"].isin(first["Class"].unique())], "Class", "f1_weighted", 600
 
 
+def cases() -> dict[str, Data]:
+    """Return the data by name."""
+    return {"bikes": bikes(), "gas": gas()}
+
+
 def tuned(data: Data, seed: int) -> tuple[TuneResult, pd.Index]:
     """Return a champion that was tuned on rows of the first period, and the rows that are left."""
     first, _, target, metric, n = data
     drawn = np.random.default_rng(seed).permutation(len(first))
     old = first.iloc[drawn[:n]]
-    about = {"metric": metric, "kind": KINDS[metric], "seed": seed, **QUICK}
-    return tune("lightgbm", old.drop(columns=target), old[target], n_trials=BEFORE, **about), drawn[n:]
+    about = {"metric": metric, "n_trials": N_TRIALS, "seed": seed, **ABOUT[metric], **QUICK}
+    return tune(X=old.drop(columns=target), y=old[target], **about), drawn[n:]
 
 
 def ask(data: Data, champion: TuneResult, left: Any, share: float, seed: int, **options: Any) -> RetuneResult:
     """Ask about new rows, of which *share* is of the later period."""
-    first, later, target, _, n = data
+    first, later, target, metric, n = data
     n_later = round(share * n)
     new = pd.concat([first.iloc[left[: n - n_later]], later.sample(n_later, random_state=seed)])
     new = new.sample(frac=1.0, random_state=seed)
-    return retune(champion, new.drop(columns=target), new[target], seed=seed, **options, **QUICK)
+    return retune(champion, new.drop(columns=target), new[target], seed=seed, **options, **ABOUT[metric], **QUICK)
 
 
 def table(*rows: Iterable[Any]) -> None:
@@ -81,30 +91,39 @@ def table(*rows: Iterable[Any]) -> None:
             print("| --- " * len(list(row)) + "|")
 
 
+def measure(data: Data, seed: int) -> tuple[dict[str, RetuneResult], dict[float, bool]]:
+    """Return the answers by case, and by share of later rows whether a decay is found."""
+    champion, left = tuned(data, seed)
+    answers = {
+        case: ask(data, champion, left, share, seed, n_trials=N_TRIALS, force=force)
+        for case, (share, force) in CASES.items()
+    }
+    return answers, {share: ask(data, champion, left, share, seed, n_trials=0).decayed for share in SHARES}
+
+
+def told(name: str, measured: Sequence[tuple[dict[str, RetuneResult], dict[float, bool]]]) -> tuple[list[Row], Row]:
+    """Return the rows of the two tables."""
+    decisions: list[Row] = []
+    for case in CASES:
+        given = [answers[case] for answers, _ in measured]
+        right = sum(answer.replaces == (case == LATER) for answer in given)
+        verdicts = ", ".join(f"{verdict} {n}" for verdict, n in Counter(a.verdict for a in given).items())
+        wanted, decayed = "replace" if case == LATER else "keep", sum(a.decayed for a in given)
+        decisions.append((name, case, wanted, decayed, verdicts, f"{right} of {len(given)}"))
+    found = (sum(by_share[share] for _, by_share in measured) for share in SHARES)
+    return decisions, (name, *(f"{count} of {len(measured)}" for count in found))
+
+
 def main(n_seeds: int = 20) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("sllmbo").setLevel(logging.ERROR)
-    decisions = [("data", "new rows", "right", "decayed", "verdicts", "decided rightly")]
-    curve = [("decay found, of later rows", *(f"{share:.0%}" for share in SHARES))]
-    for name, data in (("bikes", bikes()), ("gas", gas())):
-        answers: dict[str, list[RetuneResult]] = {case: [] for case in CASES}
-        found = dict.fromkeys(SHARES, 0)
-        for seed in range(n_seeds):
-            champion, left = tuned(data, seed)
-            for case, (share, force) in CASES.items():
-                answers[case].append(ask(data, champion, left, share, seed, n_trials=AFTER, force=force))
-            for share in SHARES:
-                found[share] += ask(data, champion, left, share, seed, n_trials=0).decayed
-            print(f"{name}: seed {seed} is done", file=sys.stderr, flush=True)
-        for case, given in answers.items():
-            right = [a.replaces == (case == LATER) for a in given]
-            told = ", ".join(f"{verdict} {n}" for verdict, n in Counter(a.verdict for a in given).items())
-            decayed, wanted = sum(a.decayed for a in given), "replace" if case == LATER else "keep"
-            decisions.append((name, case, wanted, decayed, told, f"{sum(right)} of {len(right)}"))
-        curve.append((name, *(f"{count} of {n_seeds}" for count in found.values())))
-    table(*decisions)
+    rows = [told(name, [measure(data, seed) for seed in range(n_seeds)]) for name, data in cases().items()]
+    table(
+        ("data", "new rows", "right", "decayed", "verdicts", "decided rightly"),
+        *(row for more, _ in rows for row in more),
+    )
     print()
-    table(*curve)
+    table(("decay found, of later rows", *(f"{share:.0%}" for share in SHARES)), *(row for _, row in rows))
 
 
 if __name__ == "__main__":
