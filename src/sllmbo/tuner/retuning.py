@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sllmbo.errors import ConfigError, SllmboError, TaskError
+from sllmbo.goals import INFEASIBLE
 from sllmbo.history import Direction
 from sllmbo.space import SearchSpace
 from sllmbo.task import EarlierBest, Kind
@@ -155,7 +156,8 @@ def retune(
         force: Whether to tune although nothing has decayed.
         seed: Seed of the splits, the estimator, the search and the resamples.
         description: The problem in words, for the chat model; the decay is added to it.
-        **options: Passed on to `tune`: llm, method, cv, storage, study_name, budget, callbacks, ...
+        **options: Passed on to `tune`: llm, method, cv, storage, study_name, budget, callbacks, ... Constraints and
+            further objectives are those of the earlier tuning unless given.
 
     Raises:
         TaskError: If the champion or the new rows cannot be used.
@@ -197,7 +199,7 @@ def retune(
         seed=seed,
         description=f"{description} {_drift(kept)}".strip(),
         transfer=[EarlierBest(study=known.study, params=known.best_params, metric=known.metric, gain=gained)],
-        **options,
+        **{"constraints": known.constraints, "objectives": tuple(known.objectives), **options},
     )
     return _judged(kept, known, result, spec, dataset, measure, holdout_share=holdout_share, seed=seed)
 
@@ -255,7 +257,7 @@ def _judged(
         gains["challenger over refit"].is_shown or not gains["refit over champion"].is_shown
     ):
         verdict = "challenger"
-    elif gains["refit over champion"].is_shown:
+    elif gains["refit over champion"].is_shown and not _breaks(result, params):
         verdict = "refit"
         result = _of_refit(result, spec, params, dataset, heldout=float(values[1]), seed=seed)
     names = ("champion", "refit", "challenger")
@@ -281,6 +283,11 @@ def _of_refit(
         heldout_best=heldout,
         estimator=fit(spec, params, dataset, seed),
     )
+
+
+def _breaks(result: TuneResult, params: Mapping[str, Any]) -> bool:
+    """Tell whether a configuration broke a constraint on the new rows."""
+    return any(trial["state"] == INFEASIBLE and trial["params"] == dict(params) for trial in result.trials)
 
 
 def _sign(metric: Metric) -> float:

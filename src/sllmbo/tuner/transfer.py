@@ -109,6 +109,8 @@ def _apart(task: Task, earlier: FrozenStudy) -> float:
     card, told = earlier.user_attrs.get(CARD), earlier.user_attrs.get(FACTS)
     if not isinstance(card, dict) or not isinstance(told, dict) or card.get("estimator") != task.estimator:
         return math.inf
+    if len(earlier.directions) > 1:  # its best is a compromise
+        return math.inf
     assert task.data is not None
     try:
         return distance(task.data, DataFacts(**{f.name: told[f.name] for f in fields(DataFacts) if f.name in told}))
