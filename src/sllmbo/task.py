@@ -41,6 +41,18 @@ class DataFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierBest:
+    """The best configuration of an earlier study of the same estimator."""
+
+    study: str
+    """The study's name. Untrusted text, as the description of a task."""
+    params: Mapping[str, Any]
+    metric: str = ""
+    gain: float | None = None
+    """How much better than that study's default it was, in its metric; None if that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """
     What is tuned.
@@ -65,6 +77,8 @@ class Task:
     """What is optimised beside the metric, and which values of it are better."""
     estimator_params: Mapping[str, Any] = field(default_factory=dict)
     """The estimator's real parameters with their defaults, if known; what may be tuned."""
+    earlier: tuple[EarlierBest, ...] = ()
+    """What earlier studies on similar data found best, as far as the study starts from it."""
 
     def __post_init__(self) -> None:
         if self.direction not in ("minimize", "maximize"):
@@ -83,6 +97,8 @@ class Task:
                 value = dict(value)
             if item.name == "estimator_params":
                 value = {name: v if isinstance(v, (bool, int, float, str)) else None for name, v in value.items()}
+            if item.name == "earlier":
+                value = [{f.name: getattr(best, f.name) for f in fields(best)} for best in value]
             if value or item.name == "direction":
                 card[item.name] = value
         return card

@@ -19,7 +19,7 @@ PARTNERS = frozenset(
 )
 """Sources that are classical samplers."""
 
-NEITHER = frozenset(("", "default", "tuned-default", "user", "repeat"))
+NEITHER = frozenset(("", "default", "tuned-default", "transfer", "user", "repeat"))
 """Sources that are neither the advisor nor its partner: what is known or asked for beforehand, and repeats."""
 
 ENOUGH = 5

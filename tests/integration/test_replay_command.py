@@ -32,6 +32,7 @@ LEFT_OUT = {
     **dict.fromkeys(["prefetch"], "what the clock decided cannot be done again, so it is refused"),
     **dict.fromkeys(["prefer", "yes"], "what was confirmed is written as constraints and objectives"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
+    **dict.fromkeys(["transfer"], "what came of it is in the recording"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),
 }

@@ -19,6 +19,8 @@ from sllmbo.cli.prompt import HELP as PROMPT_HELP
 from sllmbo.cli.prompt import prompt
 from sllmbo.cli.replay import HELP as REPLAY_HELP
 from sllmbo.cli.replay import replay
+from sllmbo.cli.retune import HELP as RETUNE_HELP
+from sllmbo.cli.retune import retune
 from sllmbo.cli.space import HELP as SPACE_HELP
 from sllmbo.cli.space import space
 from sllmbo.cli.tune import HELP, tune
@@ -31,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(help=HELP, short_help=HELP.partition("\n")[0])(tune)
+app.command(help=RETUNE_HELP, short_help=RETUNE_HELP.partition("\n")[0])(retune)
 app.command(help=SPACE_HELP, short_help=SPACE_HELP.partition(":")[0])(space)
 app.command(help=PROMPT_HELP, short_help=PROMPT_HELP.partition(";")[0])(prompt)
 app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)

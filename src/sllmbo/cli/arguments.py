@@ -146,6 +146,15 @@ Repeats: TypeAlias = Annotated[
         "--repeats",
     ),
 ]
+Transfer: TypeAlias = Annotated[
+    bool,
+    _option(
+        SEARCH,
+        "Whether a study that begins starts from the best of earlier studies in its --storage, of the same estimator "
+        "on similar data. Without --storage there are none: each study has a file of its own.",
+        "--transfer/--no-transfer",
+    ),
+]
 FixedSpace: TypeAlias = Annotated[
     bool,
     _option(

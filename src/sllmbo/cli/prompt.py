@@ -31,7 +31,7 @@ HELP = (
     "in what was asked for."
 )
 
-_BEFORE_THE_OPENING = {"default", "tuned-default"}
+_BEFORE_THE_OPENING = {"default", "tuned-default", "transfer"}
 """Sources of the trials that are run before anybody is asked."""
 
 _SCHEMA_HEAD = "=== JSON Schema of the reply ==="

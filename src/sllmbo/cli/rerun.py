@@ -35,9 +35,11 @@ from sllmbo.samplers._record import (
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import SearchSpace
 from sllmbo.stopping import PatienceCallback
+from sllmbo.task import EarlierBest
 from sllmbo.tuner.data import from_frame, read_table
 from sllmbo.tuner.loop import Callback
 from sllmbo.tuner.result import TuneResult
+from sllmbo.tuner.transfer import TRANSFER
 from sllmbo.tuner.tuning import tune
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ _PREFETCH = "prefetch"
 """The option of `sllmbo tune` with which the clock decides as well; recordings from before it have none."""
 
 _DECISION = "decision"
+_EARLIER = "earlier"
+"""Beside the decision behind the first trial: what earlier studies the study starts from."""
 _REASONS = (ORIGIN, PROMPT_VERSION, REPAIRS, FALLBACK, TURNED_DOWN, ASKED, MIXING, FAILURE, USAGE)
 
 _PACKAGES = (
@@ -103,8 +107,10 @@ def record_run(
         }
     )
 
-    def write(study: Study, trial: FrozenTrial) -> None:  # noqa: ARG001  # Optuna's signature
-        recorder.add_trial({**_told(trial), _DECISION: _decided(trial)})
+    def write(study: Study, trial: FrozenTrial) -> None:
+        told = _told(trial)
+        began = study.user_attrs.get(TRANSFER) if told["turn"] == 0 else None
+        recorder.add_trial({**told, _DECISION: _decided(trial) | ({_EARLIER: began} if began else {})})
 
     return (write,)
 
@@ -264,6 +270,7 @@ class Rerun:
             pruner=make_pruner(given["pruner"], given["cv"]),
             fixed_space=given["fixed_space"],
             repeats=given["repeats"],
+            transfer=[EarlierBest(**best) for best in self._runs[0].trials[0].get(_DECISION, {}).get(_EARLIER, ())],
             storage=storage,
             study_name=f"replay of {self._path.name}",
             seed=given["seed"],

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial
 
 from sllmbo.cli.progress import HEADINGS, Progress, duration
 from sllmbo.tuner.result import trial_records
-from sllmbo.tuner.tuner import CARD, SPACE
+from sllmbo.tuner.transfer import CARD, TRANSFER
+from sllmbo.tuner.tuner import SPACE
 
 
 class Watch:
@@ -65,6 +66,9 @@ class Watch:
         for name, better in card.get("objectives", {}).items():
             show("", f"and {name} ({better})")
         show("Advisor", self._advisor)
+        earlier = [best["study"] for best in study.user_attrs.get(TRANSFER, ())]
+        if earlier:
+            show("Transfer", f"begins with the best of earlier studies: {', '.join(earlier)}")
         done = self._done_before = len(trial_records(study))
         if done:
             show("Study", f"Going on with study {study.study_name}: {done} trials done", "bold")

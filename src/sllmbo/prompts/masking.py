@@ -54,7 +54,9 @@ class Masking:
         """Return the card without what names the task, if everything is masked."""
         if not self.everything:
             return task
-        return replace(task, description="", estimator="an estimator", metric="a metric", estimator_params={})
+        earlier = tuple(replace(best, study="", metric="") for best in task.earlier)
+        nameless = replace(task, description="", estimator="an estimator", metric="a metric", estimator_params={})
+        return replace(nameless, earlier=earlier)
 
     def history(self, history: History) -> History:
         """Return the trials under the other names; values that the space cannot have had are left out."""

@@ -7,9 +7,10 @@ Privacy: what of a task, its search space and its trials leaves the machine. Pur
                     proposed each, and what follows from these, such as which parameters matter;
                     the class of an error; the names of estimator and metric, the direction, how many trials there are
     schema          the kind of the target, whether the rows are ordered, the estimator's parameters with their defaults
-    statistics      `DataFacts`; of each trial the spread over folds and the value on the rows it was fitted on
+    statistics      `DataFacts`; of each trial the spread over folds and the value on the rows it was fitted on; by how
+                    much the earlier studies that this one starts from beat their defaults
     description     what was written in words: the description of the task, notes on parameters, messages of errors, the
-                    reasons of earlier proposals
+                    reasons of earlier proposals, the names of earlier studies
 
 Rows, labels and names of columns are on no level. Messages of errors may hold them: what is quoted there is cut out.
 """
@@ -53,10 +54,14 @@ def check_privacy(privacy: str) -> None:
 
 def visible(task: Task, privacy: Privacy) -> Task:
     """Return what may be told of *task*."""
-    told = task if _reaches(privacy, "description") else replace(task, description="")
+    if _reaches(privacy, "description"):
+        return task
+    if _reaches(privacy, "statistics"):
+        return replace(task, description="", earlier=tuple(replace(best, study="") for best in task.earlier))
+    told = replace(task, description="", earlier=())
     if not _reaches(privacy, "schema"):
         return replace(told, data=None, estimator_params={})
-    if task.data is None or _reaches(privacy, "statistics"):
+    if task.data is None:
         return told
     return replace(told, data=DataFacts(kind=task.data.kind, ordered=task.data.ordered, n_rows=0, n_features=0))
 

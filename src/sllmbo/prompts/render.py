@@ -18,7 +18,7 @@ from sllmbo.prompts.replies import suggestions_schema
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
-from sllmbo.task import DataFacts, Task
+from sllmbo.task import DataFacts, EarlierBest, Task
 
 DIGEST = DigestMemory()
 NO_EDITS: Mapping[str, Leeway] = MappingProxyType({})
@@ -146,6 +146,9 @@ def task_card(task: Task) -> str:
         f"metric: {words.quoted(task.metric or 'the objective', 60)}, {_better(task.direction)}",
         *_goals(task),
         f"data: {_facts(task.data)}" if task.data else "",
+        f"earlier studies on similar data, whose best run here by transfer: {', '.join(map(_beaten, task.earlier))}"
+        if task.earlier
+        else "",
     ]
     return "\n".join(line for line in lines if line)
 
@@ -168,6 +171,14 @@ def _goals(task: Task) -> list[str]:
         listed = ", ".join(words.quoted(text, 80) for text in task.constraints)
         lines.append(f"constraints: {listed}; a trial that breaks one is of no use and counts as failed")
     return lines
+
+
+def _beaten(best: EarlierBest) -> str:
+    who = words.quoted(best.study, 60) if best.study else "one"
+    if best.gain is None:
+        return who
+    metric = f" ({words.quoted(best.metric, 60)})" if best.metric else ""
+    return f"{who} beat its default by {words.number(best.gain)}{metric}"
 
 
 def space_table(space: SearchSpace, longest_note: int) -> str:

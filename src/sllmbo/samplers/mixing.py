@@ -62,7 +62,7 @@ class Alternating:
         return turn % 2 == 1
 
 
-_NEITHER = ("", "default", "tuned-default", "user", "random")
+_NEITHER = ("", "default", "tuned-default", "transfer", "user", "random")
 """Sources whose trials say nothing about advisor or partner."""
 
 _NOTHING = 1e-9

@@ -33,6 +33,7 @@ def make_sampler(
     advisor: Advisor | None,
     task: Task,
     space: SearchSpace,
+    anchors: Sequence[Decision] = (),
     init: Init = "llm",
     mixing: MixingPolicy | None = None,
     seed: int | None = None,
@@ -44,8 +45,8 @@ def make_sampler(
     """
     Return the sampler of *method*.
 
-    All methods evaluate the default configuration first and derive their random numbers from (seed, turn), so that
-    they differ in nothing but who proposes. Methods without an advisor are not opened by one.
+    All methods evaluate the default configuration first, then *anchors*, and derive their random numbers from (seed,
+    turn), so that they differ in nothing but who proposes. Methods without an advisor are not opened by one.
 
     Raises:
         ConfigError: If there is no such method.
@@ -54,13 +55,15 @@ def make_sampler(
     check_method(method)
     partner = _partner(method)
     if method not in ADVISED:
-        return AdvisedSampler(None, task=task, space=space, partner=partner, init="default", seed=seed, repeats=repeats)
+        return AdvisedSampler(
+            None, task=task, space=space, anchors=anchors, partner=partner, init="default", seed=seed, repeats=repeats
+        )
     assert advisor is not None
     return AdvisedSampler(
         advisor,
         task=task,
         space=space,
-        anchors=tuned_anchors(task, space) if init == "llm" else (),
+        anchors=anchors,
         partner=partner,
         mixing=Bernoulli(1.0) if method == "llm" else mixing or Adaptive(),
         judging=method == "llm-tpe",

@@ -55,6 +55,8 @@ class TuneResult:
     """The same for the default configuration; None if it was not evaluated."""
     heldout_best: float | None = None
     """The metric on the rows that no trial saw, of the best configuration; None without such rows."""
+    heldout_error: float | None = None
+    """Its standard error, by the bootstrap over these rows."""
     heldout_default: float | None = None
     """The same for the default configuration."""
     best_interval: tuple[float, float] | None = None

@@ -33,15 +33,14 @@ from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon, all_trials
 from sllmbo.space import Categorical, Int, SearchSpace
-from sllmbo.task import Task
-from sllmbo.tuner.methods import ADVISED, check_method, make_sampler
+from sllmbo.task import EarlierBest, Task
+from sllmbo.tuner.methods import ADVISED, check_method, make_sampler, tuned_anchors
+from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
 
 SPACE = "sllmbo:space"
 """User attribute of a study: its search space."""
-CARD = "sllmbo:task"
-"""User attribute of a study: what it tunes."""
 _TUNED = ("estimator", "metric", "direction", "constraints", "objectives")
 
 
@@ -79,6 +78,8 @@ class Tuner:
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
         repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
             that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
+        transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
+            the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
 
     Raises:
         ConfigError: If an argument breaks a rule or the storage cannot be opened.
@@ -121,6 +122,7 @@ class Tuner:
         prefetch: bool = False,
         fixed_space: bool = False,
         repeats: bool = False,
+        transfer: bool | Sequence[EarlierBest] = True,
     ) -> None:
         check_method(method)
         self.constraints = tuple(c if isinstance(c, Constraint) else Constraint.parse(c) for c in constraints)
@@ -137,11 +139,18 @@ class Tuner:
         self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
         self.space = self._settle_space(space, derive)
+        is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
+        anchors = list(tuned_anchors(self.task, self.space)) if is_opened else []
+        if isinstance(transfer, bool):
+            transfer = transfer and is_opened
+        anchors += starts_of(self.study, self.task, self.space, transfer, but=[a.params or {} for a in anchors])
+        self.task = replace(self.task, earlier=earlier_of(self.study))
         self.study.sampler = make_sampler(
             method,
             advisor=self.advisor,
             task=self.task,
             space=self.space,
+            anchors=anchors,
             init=init,
             mixing=mixing,
             seed=seed,
@@ -367,4 +376,6 @@ def _open_study(
             study.set_metric_names([task.metric or "value", *task.objectives])
     if stored is None:
         study.set_user_attr(CARD, card)
+    if task.data is not None and FACTS not in study.user_attrs:
+        study.set_user_attr(FACTS, task.to_json()["data"])
     return study

@@ -27,7 +27,7 @@ from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import FOLDS
 from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
-from sllmbo.task import Kind
+from sllmbo.task import EarlierBest, Kind
 from sllmbo.tuner.conclude import conclude
 from sllmbo.tuner.data import Dataset, from_arrays
 from sllmbo.tuner.derive import derive_space
@@ -76,6 +76,7 @@ def tune(
     prefetch: bool = False,
     fixed_space: bool = False,
     repeats: bool = False,
+    transfer: bool | Sequence[EarlierBest] = True,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     seed: int = 0,
@@ -135,6 +136,8 @@ def tune(
             those that nobody gave, on evidence; what does not pay within 8 trials is undone.
         repeats: Whether the last tenth of the trials evaluates the leaders again, on other folds and with another seed,
             and the best configuration is chosen by all its values (docs/adr/0016).
+        transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
+            the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
@@ -200,6 +203,7 @@ def tune(
         prefetch=prefetch,
         fixed_space=fixed_space,
         repeats=repeats,
+        transfer=transfer,
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
