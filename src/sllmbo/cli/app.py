@@ -19,6 +19,8 @@ from sllmbo.cli.prompt import HELP as PROMPT_HELP
 from sllmbo.cli.prompt import prompt
 from sllmbo.cli.replay import HELP as REPLAY_HELP
 from sllmbo.cli.replay import replay
+from sllmbo.cli.report import HELP as REPORT_HELP
+from sllmbo.cli.report import report
 from sllmbo.cli.retune import HELP as RETUNE_HELP
 from sllmbo.cli.retune import retune
 from sllmbo.cli.space import HELP as SPACE_HELP
@@ -38,6 +40,7 @@ app.command(help=SPACE_HELP, short_help=SPACE_HELP.partition(":")[0])(space)
 app.command(help=PROMPT_HELP, short_help=PROMPT_HELP.partition(";")[0])(prompt)
 app.command(help=DOCTOR_HELP, short_help=DOCTOR_HELP.partition("\n")[0])(doctor)
 app.command(help=BENCH_HELP, short_help=BENCH_HELP.partition(":")[0])(bench)
+app.command(help=REPORT_HELP, short_help=REPORT_HELP.partition(":")[0])(report)
 app.command(help=REPLAY_HELP, short_help=REPLAY_HELP.partition("\n")[0])(replay)
 
 

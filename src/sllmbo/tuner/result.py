@@ -154,11 +154,13 @@ class TuneResult:
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> TuneResult:
+    def load(cls, folder: str | Path, *, estimator: bool = True) -> TuneResult:
         """
-        Return the result that `save` wrote to *folder*, with the estimator if it is there.
+        Return the result that `save` wrote to *folder*.
 
-        The estimator is a pickle: load only what you trust.
+        Args:
+            folder: A folder that `save` wrote.
+            estimator: Whether to load the fitted estimator too, if it is there. It is a pickle: load only what you trust.
 
         Raises:
             TaskError: If *folder* holds no result.
@@ -174,12 +176,12 @@ class TuneResult:
         record["best_interval"] = tuple(interval) if interval is not None else None
         for name in ("notes", "trials", "constraints", "pareto"):
             record[name] = tuple(record.get(name, ()))
-        estimator = None
-        if (Path(folder) / ESTIMATOR).exists():
+        fitted = None
+        if estimator and (Path(folder) / ESTIMATOR).exists():
             import joblib
 
-            estimator = joblib.load(Path(folder) / ESTIMATOR)
-        return cls(**record, estimator=estimator)
+            fitted = joblib.load(Path(folder) / ESTIMATOR)
+        return cls(**record, estimator=fitted)
 
 
 def trial_records(study: Study) -> list[dict[str, Any]]:

@@ -1,0 +1,149 @@
+"""
+How pictures look: colours, marks per source, layout; and text of a study in them that stays text.
+
+Colours are after Okabe and Ito, which people of every colour vision tell apart, darkened to 3:1 on white. No colour
+stands alone: sources differ in the shape of their marks too. `DARK` has each one's counterpart on a dark page.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sllmbo._optional import require
+from sllmbo.prompts.words import number
+from sllmbo.worth import PARTNERS
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+INK, MUTED, GRID, PAPER = "#1b2126", "#59636e", "#dde3e9", "#fffffe"
+BLUE, ORANGE, GREEN, PURPLE, AMBER, GREY = "#0072b2", "#c75300", "#007d5e", "#a24b86", "#8f6400", "#6b7580"
+RAMP = ("#ccd3da", "#a6bccd", "#6c9cc2", "#337bb0", "#06487c")
+"""Five steps from the worst to the best."""
+
+DARK = {
+    **{INK: "#e6ebf0", MUTED: "#a2acb6", GRID: "#343c45", PAPER: "#14191f"},
+    **{BLUE: "#5bb8ee", ORANGE: "#ff9a57", GREEN: "#35c99e", PURPLE: "#e7a6cd", AMBER: "#f0c94c", GREY: "#98a3ae"},
+    **dict(zip(RAMP, ("#3d4650", "#4b6577", "#5b8db1", "#7fc0ec", "#dcf1ff"), strict=True)),
+}
+"""By colour of a light page that of a dark one."""
+
+_MARKS = {
+    "default": (INK, "star"),
+    "tuned-default": (AMBER, "star-diamond"),
+    "llm": (BLUE, "circle"),
+    "rules": (GREEN, "hexagon"),
+    "user": (PURPLE, "square"),
+    "repeat": (GREY, "cross"),
+}
+_PARTNER = (ORANGE, ("diamond", "diamond-wide", "bowtie"))
+_OTHERS = ((BLUE, "pentagon"), (PURPLE, "triangle-up"), (AMBER, "triangle-down"), (GREEN, "hourglass"))
+
+_MARKUP = re.compile(r"<(?!/?(?:br|b|i|extra)>)")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_LONGEST = 40
+
+
+def graph_objects() -> Any:
+    """
+    Return plotly's module of figures.
+
+    Raises:
+        MissingExtra: If plotly is not installed.
+    """
+    return require("plotly.graph_objects", extra="report", purpose="A plot")
+
+
+def marks(sources: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the colour and the shape of the mark of each source."""
+    found: dict[str, tuple[str, str]] = {}
+    partners = others = 0
+    for source in sources:
+        if source in found:
+            continue
+        if source in _MARKS:
+            found[source] = _MARKS[source]
+        elif source in PARTNERS:
+            found[source] = (_PARTNER[0], _PARTNER[1][partners % len(_PARTNER[1])])
+            partners += 1
+        else:
+            found[source] = _OTHERS[others % len(_OTHERS)]
+            others += 1
+    return found
+
+
+def plain(text: object) -> str:
+    """Return *text* of a study on one line, without characters that are not seen."""
+    return _CONTROLS.sub("\ufffd", " ".join(str(text).split()))
+
+
+def label(text: object, limit: int = _LONGEST) -> str:
+    """Return *text* of a study as it may stand in a picture: short, and no markup."""
+    text = plain(text)
+    return html.escape(text if len(text) <= limit else text[: limit - 1] + "\u2026", quote=False)
+
+
+def shown(value: Any) -> str:
+    """Return a parameter's value as it may stand in a picture."""
+    return number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else label(value)
+
+
+def hover(params: Mapping[str, Any], *head: str) -> str:
+    """Return what is told of a trial under the pointer; *head* is ours or escaped."""
+    lines = [f"{label(name)}: {shown(value)}" for name, value in list(params.items())[:12]]
+    return "<br>".join([*head, *lines])
+
+
+def empty(why: str) -> Figure:
+    """Return a figure that says why it shows nothing."""
+    figure = graph_objects().Figure()
+    figure.add_annotation(text=label(why, 120), showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return finished(figure, height=160)
+
+
+def finished(figure: Figure, *, height: int, x: str = "", y: str = "", legend: bool = False) -> Figure:
+    """Return *figure* with the layout that all share, and without markup from outside."""
+    axis: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
+    figure.update_layout(
+        template=_bare(),
+        title=None,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", "size": 13, "color": INK},
+        hoverlabel={"bgcolor": PAPER, "bordercolor": MUTED, "font": {"color": INK, "size": 12}, "align": "left"},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    if x:
+        figure.update_xaxes(title={"text": x, "font": {"color": MUTED}})
+    if y:
+        figure.update_yaxes(title={"text": y, "font": {"color": MUTED}})
+    return _disarmed(figure)
+
+
+def _bare() -> Any:
+    return graph_objects().layout.Template()
+
+
+def _disarmed(figure: Figure) -> Figure:
+    """Return *figure* without any markup but line breaks and emphasis: names of a study are no links."""
+    return graph_objects().Figure(_without_markup(figure.to_plotly_json()))
+
+
+def _without_markup(part: Any) -> Any:
+    if isinstance(part, str):
+        return _MARKUP.sub("&lt;", part) if "<" in part else part
+    if isinstance(part, dict):
+        return {name: _without_markup(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_without_markup(value) for value in part]
+    return part

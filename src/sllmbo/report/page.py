@@ -1,0 +1,388 @@
+"""
+The report as one HTML file that needs nothing else: styles, data, pictures and plotly are in it, and it opens no
+connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+
+from sllmbo._optional import require
+from sllmbo.report import _html as h
+from sllmbo.report import _sentences as say
+from sllmbo.report import plots
+from sllmbo.report._draw import DARK
+from sllmbo.report._html import code, table, text, value
+from sllmbo.report.facts import Answer, FailureClass, Facts
+from sllmbo.report._reasons import Reason
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_MOST_SLICES = 12
+_MOST_REASONS = 100
+
+
+class _Pictures:
+    """The pictures of a page: their places, and the data that the script draws from."""
+
+    def __init__(self) -> None:
+        self.data: list[tuple[str, str]] = []
+
+    def place(self, name: str, figure: Figure, caption: str, *, least: int = 0, bare: bool = False) -> str:
+        """Return where *figure* is drawn; *caption* says in words what it shows. It may be wider than the page."""
+        key = f"figure-{name}"
+        self.data.append((key, str(figure.to_json())))
+        width = f"; min-width: {least}px" if least else ""
+        drawn = (
+            f'<div class="plot" role="img" aria-label="{text(caption)}" data-figure="{key}" '
+            f'style="height: {figure.layout.height}px{width}"></div>'
+        )
+        if least:
+            drawn = f'<div class="wide-plot" tabindex="0" role="region" aria-label="Picture that scrolls">{drawn}</div>'
+        return f"<figure>{drawn}{'' if bare else f'<figcaption>{text(caption)}</figcaption>'}</figure>"
+
+    def scripts(self) -> str:
+        """Return the data of the pictures."""
+        return "\n".join(
+            f'<script type="application/json" id="{key}">{h.in_script(data)}</script>' for key, data in self.data
+        )
+
+
+def to_html(study: Study, facts: Facts) -> str:
+    """
+    Return the report of *study* as one HTML file.
+
+    Args:
+        study: Any Optuna study.
+        facts: What `collect` says of it.
+
+    Raises:
+        MissingExtra: If plotly is not installed.
+    """
+    plotly = str(require("plotly.offline", extra="report", purpose="A report in HTML").get_plotlyjs())
+    pictures = _Pictures()
+    sections = [
+        _answer(facts),
+        _history(study, facts, pictures),
+        _sources(study, facts, pictures),
+        _reasons(facts),
+        _parameters(study, facts, pictures),
+        _front(study, facts, pictures),
+        _edits(study, facts, pictures),
+        _failures(study, facts, pictures),
+        _notes(facts),
+    ]
+    files = resources.files("sllmbo.report")
+    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return _PAGE.format(
+        policy=_policy([plotly, script]),
+        title=text(say.title(facts)),
+        style=style,
+        subject=text(say.subject(facts)),
+        links="".join(_links(sections)),
+        body="\n".join(filter(None, sections)),
+        data=pictures.scripts(),
+        dark=h.in_script(json.dumps(DARK)),
+        plotly=plotly,
+        script=script,
+    )
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return the content security policy: these scripts and no other, and no connection."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+
+
+def _links(sections: Sequence[str]) -> list[str]:
+    found = []
+    for part in filter(None, sections):
+        name = part.split('"', 2)[1]
+        heading = part.partition("<h2")[2].partition(">")[2].partition("</h2>")[0]
+        found.append(f'<li><a href="#{name}">{heading}</a></li>')
+    return found
+
+
+def _answer(facts: Facts) -> str:
+    answer = facts.answer
+    parts = [h.paragraph(say.headline(facts), "lead"), _cards(facts)]
+    if answer is not None:
+        rows = [
+            (
+                code(name),
+                f'<span class="{"changed" if answer.default_params.get(name, given) != given else ""}">{value(given)}</span>',
+                value(answer.default_params.get(name)),
+            )
+            for name, given in answer.params.items()
+        ]
+        columns, shown = ("parameter", "use", "default"), rows
+        if not answer.default_params:
+            columns, shown = columns[:2], [row[:2] for row in rows]  # type: ignore[assignment,misc]
+        use = f"<div><h3>What to use</h3>{table('Best configuration', columns, shown, right=(1, 2)[: len(columns) - 1])}</div>"
+        parts.append(f'<div class="columns">{use}<div><h3>How to load it</h3>{h.block(say.loading(facts))}</div></div>')
+    if facts.worth is not None and facts.worth.advisor_trials:
+        parts.append(h.paragraph(f"Was the advice worth it? {facts.worth.verdict[:1].upper()}{facts.worth.verdict[1:]}."))
+    return h.section("answer", "The answer", *parts)
+
+
+def _cards(facts: Facts) -> str:
+    answer, cards = facts.answer, []
+    if answer is not None:
+        cards += _answer_cards(answer, facts.metrics[0])
+    cards.append(("Trials", str(sum(facts.states.values()) - facts.states["running"]), say.trials(facts), ""))
+    usage = facts.spending.usage
+    price = "none" if not usage.calls else "unknown" if usage.cost_usd is None else f"{usage.cost_usd:.3g} USD"
+    cards.append(("Cost of advice", price, say.cost(usage), ""))
+    return '<dl class="cards">' + "".join(
+        f'<div class="card"><dt>{text(name)}</dt><dd class="big {style}">{text(big)}</dd><dd class="more">{text(more)}</dd></div>'
+        for name, big, more, style in cards
+    ) + "</dl>"
+
+
+def _answer_cards(answer: Answer, metric: str) -> list[tuple[str, str, str, str]]:
+    cards = []
+    if answer.gain is not None and answer.default_value is not None:
+        sign = "+" if answer.gain > 0 else "\u2212" if answer.gain < 0 else ""
+        big = sign + say.share(answer.gain, answer.default_value)
+        style = "good" if answer.gain > 0 else "bad" if answer.gain < 0 else ""
+        cards.append(("Gain over the default", big, say.gain_interval(answer), style))
+    more = f"trial {answer.trial}" if answer.default_value is None else f"default: {h.number(answer.default_value, 5)}"
+    if answer.interval is not None:
+        more += f"; 95 % interval {h.number(answer.interval[0], 4)} to {h.number(answer.interval[1], 4)}"
+    cards.append((f"Best {metric}", h.number(answer.value, 5), more, ""))
+    if answer.heldout_value is not None:
+        cards.append((f"Held-out {metric}", h.number(answer.heldout_value, 5), say.heldout(answer), ""))
+    return cards
+
+
+def _history(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    if not sum(facts.states.values()):
+        return ""
+    drawn = [
+        pictures.place(
+            f"history-{index}",
+            plots.plot_history(study, objective=index),
+            f"{metric} of each trial, by who proposed it; the line is the best so far. {say.trials(facts)}. Values far "
+            "worse than most lie outside the picture; a double click shows them.",
+        )
+        for index, metric in enumerate(facts.metrics)
+    ]
+    rows = [
+        (str(one.trial), text(one.source), *(value(v) for v in one.values), *(value(one.params.get(n)) for n in _names(facts)))
+        for one in facts.leaders
+    ]
+    best = "Pareto front" if len(facts.metrics) > 1 else f"The best {len(rows)} trials"
+    n = len(facts.metrics)
+    shown = table(best, ("trial", "source", *facts.metrics, *_names(facts)), rows[:50], right=range(2, 2 + n + len(_names(facts))))
+    return h.section("history", "History", *drawn, h.details(f"{best}, as a table", shown) if rows else "")
+
+
+def _names(facts: Facts) -> list[str]:
+    return list(dict.fromkeys(name for one in facts.leaders for name in one.params))[:30]
+
+
+def _sources(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    worth, spending = facts.worth, facts.spending
+    parts = []
+    if worth is not None and worth.sources:
+        rows = [
+            (
+                text(name),
+                str(one.trials),
+                str(one.improvements),
+                value(one.gain, 3) if one.improvements else "",
+                str(one.usage.calls) if one.usage.calls else "",
+                str(one.usage.tokens) if one.usage.calls else "",
+                f"{one.usage.cost_usd:.4f}" if one.usage.cost_usd is not None else "",
+            )
+            for name, one in worth.sources.items()
+        ]
+        head = ("source", "trials", "improvements", "gain", "calls", "tokens", "USD")
+        parts.append(h.paragraph(_compared(facts)))
+        parts.append(table("Who proposed the trials, and what came of it", head, rows, right=range(1, 7)))
+    parts.append(h.paragraph(say.advice(facts)))
+    if spending.usage.calls:
+        rows = [
+            (text(name), str(one.calls), str(one.input_tokens), str(one.output_tokens), "" if one.cost_usd is None else f"{one.cost_usd:.4f}")
+            for name, one in say.purposes(spending)
+        ]
+        parts.append(h.paragraph(say.cost(spending.usage)))
+        parts.append(pictures.place("spending", plots.plot_spending(study), f"Tokens by trial, summed. {say.cost(spending.usage)}"))
+        head = ("chat model and question", "requests", "tokens in", "tokens out", "USD")
+        parts.append(table("Money and tokens, by what was asked", head, rows, right=range(1, 5)))
+    return h.section("sources", "Who found it, at what cost", *parts)
+
+
+def _compared(facts: Facts) -> str:
+    worth = facts.worth
+    if worth is None or worth.difference is None or worth.interval is None:
+        return ""
+    low, high = (100 * end for end in worth.interval)
+    return (
+        f"Of the advisor's trials, {100 * worth.difference:+.0f} percentage points more were improvements than of its "
+        f"partner's, counted from where both had begun (95 % interval {low:+.0f} to {high:+.0f})."
+    )
+
+
+def _reasons(facts: Facts) -> str:
+    if not facts.reasons:
+        return ""
+    kept = _worth_reading(facts.reasons)
+    left = len(facts.reasons) - len(kept)
+    tally = "".join(f"<li>{text(line)}</li>" for line in say.verdicts(facts))
+    return h.section(
+        "reasons",
+        "The reasons, and whether they hold",
+        f"<ul>{tally}</ul>" if tally else "",
+        h.details("How claims are checked", *(h.paragraph(line) for line in say.HOW_CLAIMS_ARE_CHECKED)),
+        f'<ol class="reasons">{"".join(map(_reason, kept))}</ol>',
+        h.paragraph(f"{left} further reasons are left out here; the report in JSON has all." if left else "", "quiet"),
+    )
+
+
+def _worth_reading(reasons: Sequence[Reason]) -> list[Reason]:
+    """Return the reasons that are shown: all, or of many the contradicted, the improving, and the latest."""
+    order = sorted(reasons, key=lambda one: (one.verdict != "contradicted", not one.improved, -one.trial))
+    return sorted(order[:_MOST_REASONS], key=lambda one: one.trial)
+
+
+def _reason(one: Reason) -> str:
+    result = f"value {h.number(one.value, 5)}" if one.value is not None else one.state
+    better = ", a new best" if one.improved else ""
+    origin = f", {one.origin[:80]}" if one.origin and one.origin != one.source else ""
+    checks = "".join(
+        f"<li>{h.verdict(check.verdict)} {f'{text(check.claim)}: ' if check.claim else ''}"
+        f"{f'&ldquo;{text(check.text)}&rdquo; is ' if not check.claim else ''}<span class=\"quiet\">{text(check.test)}</span></li>"
+        for check in one.checks
+    )
+    return (
+        f'<li class="{one.verdict}"><p class="head">Trial {one.trial}, {text(one.source)}{text(origin)}: {text(result + better)}</p>'
+        f"<blockquote>{text(one.rationale)}</blockquote>{f'<ul>{checks}</ul>' if checks else ''}</li>"
+    )
+
+
+def _parameters(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    names = _by_importance(facts)
+    if not names:
+        return ""
+    parts = []
+    if facts.importances:
+        told = "; ".join(
+            f"{metric}: " + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
+            for metric, shares in facts.importances.items()
+        )
+        caption = f"Share of each parameter in what puts a trial among the best quarter (PED-ANOVA). {told}."
+        parts.append(f"<h3>How much each matters</h3>{pictures.place('importances', plots.plot_importances(study), caption)}")
+    for index, metric in enumerate(facts.metrics):
+        drawn = "".join(
+            pictures.place(
+                f"slice-{index}-{place}",
+                plots.plot_slices(study, [name], objective=index),
+                f"{name} against {metric}, one mark per trial, as in the history.",
+                bare=True,
+            )
+            for place, name in enumerate(names[:_MOST_SLICES])
+        )
+        more = f" The {_MOST_SLICES} most important of {len(names)}." if len(names) > _MOST_SLICES else ""
+        parts.append(f"<h3>Each against {text(metric)}</h3>")
+        parts.append(h.paragraph(f"One mark per trial, as in the history.{more}", "quiet"))
+        parts.append(f'<div class="slices">{drawn}</div>')
+    caption = (
+        f"Each complete trial is a line through its parameters, by {facts.metrics[0]} in five steps from the worst fifth (pale) to "
+        "the best (strong)."
+    )
+    figure = plots.plot_parallel(study)
+    parts.append(f"<h3>All together</h3>{pictures.place('parallel', figure, caption, least=max(96 * len(names), 320))}")
+    return h.section("parameters", "Parameters", *parts)
+
+
+def _by_importance(facts: Facts) -> list[str]:
+    known = [name for shares in facts.importances.values() for name in shares]
+    return list(dict.fromkeys([*known, *_names(facts)]))
+
+
+def _front(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    if len(facts.metrics) not in (2, 3) or not facts.leaders:
+        return ""
+    broken = facts.states["infeasible"]
+    caption = f"{say.headline(facts)} " + (f"{say.counted(broken, 'trial')} broke a constraint." if broken else "")
+    return h.section("front", "Pareto front", pictures.place("pareto", plots.plot_pareto(study), caption))
+
+
+def _edits(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    if not facts.edits:
+        return ""
+    rows = [(str(one.trial), code(one.parameter), text(say.edit(one)), text(one.source), text(one.reason)) for one in facts.edits]
+    caption = "Ranges in force by trial (band), and the values that were tried (dots)."
+    head = ("trial", "parameter", "edit", "source", "reason")
+    return h.section(
+        "edits",
+        "Edits of the search space",
+        pictures.place("edits", plots.plot_edits(study), caption),
+        table("Edits in order", head, rows, wide=4),
+    )
+
+
+def _failures(study: Study, facts: Facts, pictures: _Pictures) -> str:
+    parts = []
+    if facts.failures:
+        n = sum(len(one.trials) for one in facts.failures)
+        caption = f"{say.counted(n, 'trial')} failed, in {say.counted(len(facts.failures), 'way')}."
+        parts.append(pictures.place("failures", plots.plot_failures(study), caption))
+        parts.append(_classes("Failures by class", facts.failures))
+    if facts.unusable_advice:
+        parts.append(_classes("Advice that was not usable; the partner served these trials", facts.unusable_advice))
+    return h.section("failures", "Failures", *parts)
+
+
+def _classes(caption: str, classes: Sequence[FailureClass]) -> str:
+    rows = [(text(one.what), str(len(one.trials)), text(say.numbers(one.trials)), text(one.example)) for one in classes]
+    return table(caption, ("class", "how many", "trials", "last message"), rows[:50], right=(1,), wide=3)
+
+
+def _notes(facts: Facts) -> str:
+    notes = "".join(f"<li>{text(note)}</li>" for note in facts.notes)
+    words = "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in say.WORDS.items())
+    return h.section("notes", "Notes", f"<ul>{notes}</ul>" if notes else "", h.details("What the words mean", f"<dl>{words}</dl>"))
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the answer</a>
+<header>
+<h1>{title}</h1>
+<p class="quiet">{subject}</p>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main id="main" tabindex="-1">
+{body}
+<noscript><p>The pictures need JavaScript; the tables do not.</p></noscript>
+</main>
+<footer><p>Written by sllmbo. This file is complete: it opens no connection.</p></footer>
+{data}
+<script type="application/json" id="dark-colours">{dark}</script>
+<script>{plotly}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
