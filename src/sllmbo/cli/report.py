@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 HELP = (
     "Write what a study found: what to use, its gain, who found it, and whether the reasons hold.\n\n"
-    "STUDY is the folder of a tuning, or with --storage the name of any Optuna study. HTML goes to report.html in that "
-    "folder, or to STUDY-report.html here; Markdown and JSON go to standard output. Exit code: 0, or 2 for a mistake in "
-    "what was asked for."
+    "STUDY is the folder of a tuning, or with --storage the name of any Optuna study. Without --out, HTML goes to "
+    "report.html in that folder, or to STUDY-report.html here, and Markdown and JSON go to standard output. Exit "
+    "code: 0, or 2 for a mistake in what was asked for."
 )
 
 Format: TypeAlias = Literal["html", "md", "json"]
@@ -30,7 +30,9 @@ _SUFFIXES: dict[str, Format] = {".html": "html", ".htm": "html", ".md": "md", ".
 def report(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="Folder of a tuning, or name of a study; needless if a storage has one."),
+        typer.Argument(
+            metavar="[STUDY]", help="Folder of a tuning, or name of a study; needless if a storage has one."
+        ),
     ] = None,
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Where Optuna keeps the study; sqlite in the folder if left out.")
@@ -71,7 +73,13 @@ def _study(name: str | None, storage: str | None) -> tuple[Path | None, Study]:
         url = url or (f"sqlite:///{folder / 'study.db'}" if (folder / "study.db").is_file() else saved.get("storage"))
         name = saved.get("study")
     if url is None:
-        where = f"The folder {str(folder)!r} holds no study" if folder else f"There is no folder {name!r}" if name else "No study is named"
+        where = (
+            f"The folder {str(folder)!r} holds no study"
+            if folder
+            else f"There is no folder {name!r}"
+            if name
+            else "No study is named"
+        )
         raise ConfigError(f"{where}; name the folder of a tuning, or a study with --storage.")
     file = Path(url.partition("///")[2].partition("?")[0])
     if url.startswith("sqlite:///") and str(file) != "." and not file.is_file():
@@ -121,4 +129,6 @@ def _write(path: Path, content: str) -> None:
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"The report {str(path)!r} cannot be written: {error.strerror}; name another file.") from error
+        raise ConfigError(
+            f"The report {str(path)!r} cannot be written: {error.strerror}; name another file."
+        ) from error

@@ -24,11 +24,12 @@ BLUE, ORANGE, GREEN, PURPLE, AMBER, GREY = "#0072b2", "#c75300", "#007d5e", "#a2
 RAMP = ("#ccd3da", "#a6bccd", "#6c9cc2", "#337bb0", "#06487c")
 """Five steps from the worst to the best."""
 
-DARK = {
-    **{INK: "#e6ebf0", MUTED: "#a2acb6", GRID: "#343c45", PAPER: "#14191f"},
-    **{BLUE: "#5bb8ee", ORANGE: "#ff9a57", GREEN: "#35c99e", PURPLE: "#e7a6cd", AMBER: "#f0c94c", GREY: "#98a3ae"},
-    **dict(zip(RAMP, ("#3d4650", "#4b6577", "#5b8db1", "#7fc0ec", "#dcf1ff"), strict=True)),
-}
+_LIGHT = (INK, MUTED, GRID, PAPER, BLUE, ORANGE, GREEN, PURPLE, AMBER, GREY, *RAMP)
+_COUNTERPARTS = (
+    *("#e6ebf0", "#a2acb6", "#343c45", "#14191f", "#5bb8ee", "#ff9a57", "#35c99e", "#e7a6cd", "#f0c94c", "#98a3ae"),
+    *("#3d4650", "#4b6577", "#5b8db1", "#7fc0ec", "#dcf1ff"),
+)
+DARK = dict(zip(_LIGHT, _COUNTERPARTS, strict=True))
 """By colour of a light page that of a dark one."""
 
 _MARKS = {
@@ -116,7 +117,11 @@ def finished(figure: Figure, *, height: int, x: str = "", y: str = "", legend: b
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
-        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", "size": 13, "color": INK},
+        font={
+            "family": "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif",
+            "size": 13,
+            "color": INK,
+        },
         hoverlabel={"bgcolor": PAPER, "bordercolor": MUTED, "font": {"color": INK, "size": 12}, "align": "left"},
         showlegend=legend,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
@@ -127,23 +132,27 @@ def finished(figure: Figure, *, height: int, x: str = "", y: str = "", legend: b
         figure.update_xaxes(title={"text": x, "font": {"color": MUTED}})
     if y:
         figure.update_yaxes(title={"text": y, "font": {"color": MUTED}})
-    return _disarmed(figure)
+    return _light(figure)
 
 
 def _bare() -> Any:
     return graph_objects().layout.Template()
 
 
-def _disarmed(figure: Figure) -> Figure:
-    """Return *figure* without any markup but line breaks and emphasis: names of a study are no links."""
-    return graph_objects().Figure(_without_markup(figure.to_plotly_json()))
+def _light(figure: Figure) -> Figure:
+    """
+    Return *figure* with numbers of six digits, and no markup but line breaks and emphasis: names are no links.
+    """
+    return graph_objects().Figure(_cleaned(figure.to_plotly_json()))
 
 
-def _without_markup(part: Any) -> Any:
+def _cleaned(part: Any) -> Any:
     if isinstance(part, str):
         return _MARKUP.sub("&lt;", part) if "<" in part else part
+    if isinstance(part, float):
+        return float(f"{part:.6g}")
     if isinstance(part, dict):
-        return {name: _without_markup(value) for name, value in part.items()}
+        return {name: _cleaned(value) for name, value in part.items()}
     if isinstance(part, (list, tuple)):
-        return [_without_markup(value) for value in part]
+        return [_cleaned(value) for value in part]
     return part

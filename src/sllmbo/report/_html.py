@@ -38,7 +38,7 @@ def paragraph(given: str, style: str = "") -> str:
 
 def block(given: str) -> str:
     """Return several lines of code."""
-    return f'<pre tabindex="0"><code>{html.escape(given)}</code></pre>'
+    return f"<pre><code>{html.escape(given)}</code></pre>"
 
 
 def section(name: str, heading: str, *parts: str) -> str:
@@ -49,7 +49,9 @@ def section(name: str, heading: str, *parts: str) -> str:
     return f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{text(heading)}</h2>\n{body}\n</section>'
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), wide: int = -1) -> str:
+def table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), wide: int = -1
+) -> str:
     """
     Return a table whose first column names the row; it scrolls by itself where it is wide.
 
@@ -60,8 +62,11 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, r
         right: Columns of numbers.
         wide: A column of longer text.
     """
-    styles = [" class=\"n\"" if i in right else ' class="wide"' if i == wide else "" for i in range(len(head))]
-    heads = "".join(f'<th scope="col"{style.replace("wide", "")}>{text(name)}</th>' for name, style in zip(head, styles, strict=True))
+    styles = [' class="n"' if i in right else ' class="wide"' if i == wide else "" for i in range(len(head))]
+    heads = "".join(
+        f'<th scope="col"{style.replace("wide", "")}>{text(name)}</th>'
+        for name, style in zip(head, styles, strict=True)
+    )
     lines = []
     for first, *rest in rows:
         cells = "".join(f"<td{style}>{cell}</td>" for cell, style in zip(rest, styles[1:], strict=True))

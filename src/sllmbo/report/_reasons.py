@@ -49,7 +49,9 @@ def reasons_of(view: View, history: History) -> Iterator[Reason]:
         own = history[place]
         claims = parsed.setdefault(rationale, parse(rationale, view.space))
         if len(view.directions) > 1:
-            checks = [check(Vague(claim.text, "the study has several objectives"), _nothing(history, own)) for claim in claims]
+            checks = [
+                check(Vague(claim.text, "the study has several objectives"), _nothing(history, own)) for claim in claims
+            ]
         else:
             known = _known(view, history, trial, askers.get(rationale, place))
             checks = [check(claim, Evidence(history, known, own)) for claim in claims]

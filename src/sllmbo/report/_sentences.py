@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from sllmbo.prompts.words import number
 from sllmbo.report._draw import plain
+from sllmbo.report.checks import Check
 from sllmbo.report.facts import Answer, Facts, SpaceEdit, Spending
 from sllmbo.usage import Usage
+
+DOT = " \u00b7 "
 
 
 def title(facts: Facts) -> str:
@@ -43,7 +46,8 @@ def headline(facts: Facts) -> str:
         return f"{what}: the default configuration, which no trial has bettered."
     assert answer.default_value is not None
     than = "better" if answer.gain > 0 else "worse"
-    return f"{what}, {than} than the default's {number(answer.default_value, 5)} by {share(answer.gain, answer.default_value)}."
+    by = share(answer.gain, answer.default_value)
+    return f"{what}, {than} than the default's {number(answer.default_value, 5)} by {by}."
 
 
 def share(gain: float, than: float) -> str:
@@ -56,10 +60,12 @@ def gain_interval(answer: Answer) -> str:
     """Return how sure the gain is."""
     if answer.gain_interval is not None:
         low, high = answer.gain_interval
-        return f"95 % interval {number(low, 3)} to {number(high, 3)}, from repeats of the best; the default's value counts as exact"
-    if answer.std is not None:
-        return f"no interval, as no repeat has shown how noisy values are; over the folds the best's value has a standard deviation of {number(answer.std, 2)}"
-    return "no interval, as no repeat has shown how noisy values are"
+        between = f"{number(low, 3)} to {number(high, 3)}"
+        return f"95 % interval {between}, from repeats of the best; the default's value counts as exact"
+    unknown = "no interval, as no repeat has shown how noisy values are"
+    if answer.std is None:
+        return unknown
+    return f"{unknown}; over the folds the best's value has a standard deviation of {number(answer.std, 2)}"
 
 
 def heldout(answer: Answer) -> str:
@@ -81,7 +87,7 @@ def trials(facts: Facts) -> str:
     ended = sum(n for state, n in facts.states.items() if state != "running")
     others = [f"{n} {state}" for state, n in facts.states.items() if n and state != "complete"]
     took = f" in {duration(facts.seconds)}" if facts.seconds is not None else ""
-    return f"{counted(ended, 'trial')}{took}{': ' if others else ''}{', '.join(others)}"
+    return f"{counted(ended, 'trial')}{took}{', of them ' if others else ''}{', '.join(others)}"
 
 
 def cost(usage: Usage) -> str:
@@ -90,8 +96,22 @@ def cost(usage: Usage) -> str:
         return "No chat model was asked."
     price = "at an unknown price" if usage.cost_usd is None else f"for {number(usage.cost_usd, 3)} USD"
     return (
-        f"{counted(usage.calls, 'request')} to chat models, {usage.input_tokens} tokens in and {usage.output_tokens} out, "
-        f"{price}, {duration(usage.seconds)} of waiting."
+        f"{counted(usage.calls, 'request')} to chat models, {usage.input_tokens} tokens in and {usage.output_tokens} "
+        f"out, {price}, {duration(usage.seconds)} of waiting."
+    )
+
+
+def compared(facts: Facts) -> str:
+    """Return how much more often the advisor's trials were improvements than its partner's; empty if one had none."""
+    worth = facts.worth
+    if worth is None or worth.difference is None or worth.interval is None:
+        return ""
+    low, high = (100 * end for end in worth.interval)
+    chance = ", which chance may explain" if low <= 0 <= high else ""
+    return (
+        f"Improvements are {abs(100 * worth.difference):.0f} percentage points "
+        f"{'more' if worth.difference >= 0 else 'less'} frequent among the advisor's trials than among its partner's "
+        f"(95 % interval {low:+.0f} to {high:+.0f}{chance}), counted from where both had begun."
     )
 
 
@@ -107,8 +127,8 @@ def verdicts(facts: Facts) -> list[str]:
         counts = Counter(check.verdict for reason in facts.reasons for check in reason.checks if check.kind == kind)
         if counts:
             lines.append(
-                f"{counted(counts.total(), 'claim')} {about}: {counts['supported']} supported, {counts['contradicted']} "
-                f"contradicted, {counts['unverifiable']} unverifiable."
+                f"{counted(counts.total(), 'claim')} {about}: {counts['supported']} supported, "
+                f"{counts['contradicted']} contradicted, {counts['unverifiable']} unverifiable."
             )
     silent = sum(not any(check.kind != "vague" for check in reason.checks) for reason in facts.reasons)
     if silent:
@@ -116,10 +136,18 @@ def verdicts(facts: Facts) -> list[str]:
     return lines
 
 
+def claim(check: Check) -> str:
+    """Return a claim in fixed words, or as it was written where it was not understood."""
+    return check.claim or f"\u201c{check.text}\u201d"
+
+
 def edit(one: SpaceEdit) -> str:
     """Return what an edit of the space did."""
-    old, new = (f"{number(low)} to {number(high)}" for low, high in (one.old, one.new))
-    return f"{'undone, back' if one.undoes else 'changed'} from {old} to {new}"
+    old, new = (f"{number(low)} \u2026 {number(high)}" for low, high in (one.old, one.new))
+    wider = one.new[0] <= one.old[0] and one.new[1] >= one.old[1]
+    narrower = one.new[0] >= one.old[0] and one.new[1] <= one.old[1]
+    what = "undone: back" if one.undoes else "widened" if wider else "narrowed" if narrower else "moved"
+    return f"{what} to {new}, was {old}"
 
 
 def advice(facts: Facts) -> str:
@@ -171,13 +199,14 @@ def counted(n: int, word: str) -> str:
 
 
 HOW_CLAIMS_ARE_CHECKED = (
-    "What an advisor wrote is read clause by clause. A clause is understood as a claim if it names exactly one parameter "
-    "(or category), one direction and one outcome, or says which trial is best. Everything else is unverifiable.",
-    "An effect of a parameter is tested by Spearman's rank correlation with the value over complete trials (that training "
-    "is further ahead, for overfitting), or by the Mann-Whitney test where a border or a category is named; two-sided at "
-    "5 %, with at least 10 trials. What is said in the past tense is held against the trials that had ended by then, the "
-    "rest against all. One in twenty claims without any truth comes out as supported or contradicted by chance, and a "
-    "correlation is no cause: the trials differ in other parameters too.",
+    "What an advisor wrote is read clause by clause. A clause is understood as a claim if it names exactly one "
+    "parameter (or category), one direction and one outcome, or says which trial is best. Everything else is "
+    "unverifiable.",
+    "An effect of a parameter is tested by Spearman's rank correlation with the value over complete trials (with the "
+    "lead of training, for overfitting), or by the Mann-Whitney test where a border or a category is named; two-sided "
+    "at 5 %, with at least 10 trials. What is said in the past tense is held against the trials that had ended by "
+    "then, the rest against all. One in twenty claims without any truth comes out as supported or contradicted by chance, "
+    "and a correlation is no cause: the trials differ in other parameters too.",
     "Which trial is best is looked up. What a trial should bring is compared with the best trial before it; for one "
     "parameter only where nothing else differs.",
 )
@@ -186,7 +215,10 @@ WORDS = {
     "Default": "The configuration that the estimator has if nobody tunes it; the bar for every gain.",
     "Held out": "Rows that were set aside before the first trial; no trial saw them.",
     "Improvement": "A trial that bettered the best value so far, which is the default's at first; repeats are none.",
-    "Source": "Who proposed a trial: the default, the advisor (a chat model or rules), its partner (a classical sampler), the user.",
-    "Interval": "Where repeats have shown noise, the expected value of the best configuration lies in it in 95 of 100 cases.",
-    "Importance": "PED-ANOVA (Watanabe et al. 2023): how unlike the best quarter's values of a parameter are to those of all trials.",
+    "Source": "Who proposed a trial: the default, the advisor (a chat model or rules), its partner (a classical "
+    "sampler), or the user.",
+    "Interval": "It holds the expected value of the best configuration in 95 of 100 cases; known where repeats have "
+    "shown how noisy values are.",
+    "Importance": "PED-ANOVA (Watanabe et al. 2023): how unlike the best quarter's values of a parameter are to those "
+    "of all trials.",
 }

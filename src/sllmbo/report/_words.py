@@ -47,9 +47,13 @@ _THINGS = (
 """Words that mean a parameter and a direction at once."""
 
 _COMMON = frozenset(
-    "a i the best better worse worst higher lower larger smaller more less high low large small good bad values value "
-    "trial trials top and or is are max min of on in to".split()
+    (
+        *("a", "i", "the", "and", "or", "is", "are", "of", "on", "in", "to", "max", "min", "value", "values", "trial"),
+        *("trials", "top", "best", "better", "worse", "worst", "higher", "lower", "larger", "smaller", "more", "less"),
+        *("high", "low", "large", "small", "good", "bad"),
+    )
 )
+"""Words of the grammar, which no parameter or category can take."""
 _SHORTEST_CATEGORY = 3
 _LETTER = re.compile(r"(?<![\w.])([A-Za-z])(?![\w'])")
 

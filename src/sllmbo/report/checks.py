@@ -1,11 +1,11 @@
 """
 Whether the trials support what a rationale claims, by a stated test; unverifiable where no test settles it.
 
-- An effect of a number: Spearman's rank correlation of the parameter with the objective over complete trials, or of its
-  lead in training (for "overfits"); where a border is named, and for a category, the Mann-Whitney test of the two groups.
-  Two-sided at 5 %, with at least 10 trials, and at least 4 in each group. What is said in the past tense is tested on the
-  trials that had ended when it was said, the rest on all. A correlation is no cause: trials differ in other
-  parameters too, and are not drawn at random.
+- An effect of a number: Spearman's rank correlation of the parameter with the objective over complete trials, or with
+  the lead in training (for "overfits"); where a border is named, and for a category, the Mann-Whitney test of the two
+  groups. Two-sided at 5 %, with at least 10 trials, and at least 4 in each group. What is said in the past tense is
+  tested on the trials that had ended when it was said, the rest on all. A correlation is no cause: trials differ in
+  other parameters too, and are not drawn at random.
 - A standing ("trial 7 is the best so far"): the trials that had ended when it was said; "among the best" is the best
   quarter and at least five, and is contradicted below the median.
 - What a trial should bring: its value against the best one before it; for the effect of a parameter only where nothing
@@ -49,7 +49,7 @@ class Check:
     test: str
     """By which test, with its outcome, or why there is none."""
     kind: Kind
-    """What the claim is about: an effect of a parameter, where a trial stands, what its trial will bring, or "vague"."""
+    """What it is about: an effect of a parameter, where a trial stands, what its trial will bring; else "vague"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def check(claim: Claim, evidence: Evidence) -> Check:
 def overall(checks: Sequence[Check]) -> Verdict:
     """Return the verdict on a rationale: contradicted if any claim is, else supported if any is."""
     verdicts = {one.verdict for one in checks}
-    return next((v for v in ("contradicted", "supported") if v in verdicts), "unverifiable")  # type: ignore[return-value]
+    return next((v for v in ("contradicted", "supported") if v in verdicts), "unverifiable")
 
 
 def in_words(claim: Effect | Standing | Prediction) -> str:
@@ -129,7 +129,9 @@ def _effect(claim: Effect, evidence: Evidence) -> tuple[Verdict, str]:
     return _by_sign(rho if claim.up else -rho, p, claim), test
 
 
-def _groups(inside: np.ndarray[Any, Any], merits: np.ndarray[Any, Any], claim: Effect, whose: str) -> tuple[Verdict, str]:
+def _groups(
+    inside: np.ndarray[Any, Any], merits: np.ndarray[Any, Any], claim: Effect, whose: str
+) -> tuple[Verdict, str]:
     n_in, n_out = int(inside.sum()), int((~inside).sum())
     if min(n_in, n_out) < _FEWEST_PER_GROUP:
         return "unverifiable", f"{n_in} trials {whose} against {n_out}, fewer than {_FEWEST_PER_GROUP} in a group"

@@ -1,12 +1,12 @@
 """
 What a rationale claims: words into (parameter, direction, better or worse), by a small grammar.
 
-A rationale is read clause by clause. A clause makes a claim if it has exactly one parameter of the space (or one of its
-categories), words for one direction ("larger", "fewer", "above 0.1", "deeper trees") and words for one outcome ("helped",
-"worse", "the better trials have"). Or if it says that a trial is the best or among the best, or that this trial should
-be better than the best one. A clause with words for an outcome that is anything else (two parameters, a negation, "may",
-"if", "moderate", "too large", a single value) is kept with the reason why it cannot be checked: rather that than a wrong
-verdict.
+A rationale is read clause by clause. A clause makes a claim if it has exactly one parameter of the space (or one of
+its categories), words for one direction ("larger", "fewer", "above 0.1", "deeper trees") and words for one outcome
+("helped", "worse", "the better trials have"). Or if it says that a trial is the best or among the best, or that this
+trial should be better than the best one. A clause with words for an outcome that is anything else (two parameters, a
+negation, "may", "if", "moderate", "too large", a single value) is kept with the reason why it cannot be checked: rather
+that than a wrong verdict.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Vague:
 Claim: TypeAlias = Effect | Standing | Prediction | Vague
 
 _BREAK = re.compile(
-    r"(?<=[.;!?:])\s+|\n+|\s*[;\u2013\u2014]\s+|,?\s+(?=(?:but|whereas|because|although|though|while|since|so that)\b)"
-    r"|,\s+(?=(?:so|as|and|yet|which)\b)",
+    r"(?<=[.;!?:])\s+|\n+|\s*[;\u2013\u2014]\s+|,\s+(?=(?:so|as|and|yet|which)\b)"
+    r"|,?\s+(?=(?:but|whereas|because|although|though|while|since(?! trial)|so that)\b)",
     re.IGNORECASE,
 )
 _BEST = (
@@ -82,9 +82,13 @@ _BEST = (
 )
 _NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?"
 _STANDING = (
-    re.compile(rf"\btrial\s+#?(?P<n>\d+)\s*(?:[(=,]\s*(?P<v>{_NUMBER})\s*[),]?\s*)?(?P<what>is among the best\b|{_BEST})"),
-    re.compile(rf"\b(?P<what>best|incumbent|leader)(?:\s+(?:trial|so far|one))*\s*(?:is|was|[,(:])\s*trial\s+#?(?P<n>\d+)"
-               rf"(?:\s*[(=,]\s*(?P<v>{_NUMBER}))?"),
+    re.compile(
+        rf"\btrial\s+#?(?P<n>\d+)\s*(?:[(=,]\s*(?P<v>{_NUMBER})\s*[),]?\s*)?(?P<what>is among the best\b|{_BEST})"
+    ),
+    re.compile(
+        rf"\b(?P<what>best|incumbent|leader)(?:\s+(?:trial|so far|one))*\s*(?:is|was|[,(:])\s*trial\s+#?(?P<n>\d+)"
+        rf"(?:\s*[(=,]\s*(?P<v>{_NUMBER}))?"
+    ),
     re.compile(r"\bno improvement\b.{0,30}\bsince trial\s+#?(?P<n>\d+)(?P<what>)"),
     re.compile(r"\btrials\s+#?(?P<n>\d+)\s+and\s+#?(?P<m>\d+)\s+(?P<what>are among the best)\b"),
 )
@@ -103,49 +107,87 @@ _OVERFITS = re.compile(r"\boverfit(?:s|ting|ted)?\b")
 _LOWER_IS_BETTER = r"(?:loss|losses|errors?|mae|mse|rmse|logloss|log loss|regret)"
 _HIGHER_IS_BETTER = r"(?:accuracy|accuracies|scores?|f1(?:[_ ]\w+)?|auc|r2|performance|metric)"
 _ALIASES = (
-    (re.compile(rf"\b(?:lower(?:s|ed|ing)?|smaller|reduc(?:es|ed|ing|e)|decreas(?:es|ed|ing|e)|less)\s+(?:the\s+)?"
-                rf"(?:\w+\s+)?{_LOWER_IS_BETTER}\b"), "better"),
-    (re.compile(rf"\b(?:higher|larger|increas(?:es|ed|ing|e)|more)\s+(?:the\s+)?(?:\w+\s+)?{_LOWER_IS_BETTER}\b"), "worse"),
-    (re.compile(rf"\b(?:higher|better|increas(?:es|ed|ing|e)|rais(?:es|ed|ing|e))\s+(?:the\s+)?(?:\w+\s+)?"
-                rf"{_HIGHER_IS_BETTER}\b"), "better"),
-    (re.compile(rf"\b(?:lower(?:s|ed|ing)?|reduc(?:es|ed|ing|e)|worse)\s+(?:the\s+)?(?:\w+\s+)?{_HIGHER_IS_BETTER}\b"),
-     "worse"),
+    (
+        re.compile(
+            rf"\b(?:lower(?:s|ed|ing)?|smaller|reduc(?:es|ed|ing|e)|decreas(?:es|ed|ing|e)|less)\s+(?:the\s+)?"
+            rf"(?:\w+\s+)?{_LOWER_IS_BETTER}\b"
+        ),
+        "better",
+    ),
+    (
+        re.compile(rf"\b(?:higher|larger|increas(?:es|ed|ing|e)|more)\s+(?:the\s+)?(?:\w+\s+)?{_LOWER_IS_BETTER}\b"),
+        "worse",
+    ),
+    (
+        re.compile(
+            rf"\b(?:higher|better|increas(?:es|ed|ing|e)|rais(?:es|ed|ing|e))\s+(?:the\s+)?(?:\w+\s+)?"
+            rf"{_HIGHER_IS_BETTER}\b"
+        ),
+        "better",
+    ),
+    (
+        re.compile(
+            rf"\b(?:lower(?:s|ed|ing)?|reduc(?:es|ed|ing|e)|worse)\s+(?:the\s+)?(?:\w+\s+)?{_HIGHER_IS_BETTER}\b"
+        ),
+        "worse",
+    ),
 )
 """What is said of losses and scores, as one word."""
 
 _UP = r"larger|higher|bigger|greater|longer|increas(?:ed|ing|e|es)|rais(?:ed|ing|e|es)|upwards?"
-_DOWN = r"smaller|lower|shorter|reduc(?:ed|ing|e|es)|decreas(?:ed|ing|e|es)|lower(?:ing|ed|s)|shrink(?:ing|s)?|downwards?"
+_DOWN = (
+    r"smaller|lower|shorter|reduc(?:ed|ing|e|es)|decreas(?:ed|ing|e|es)|lower(?:ing|ed|s)|shrink(?:ing|s)?|downwards?"
+)
 _PLAIN_UP, _PLAIN_DOWN = r"high|large|big|more|strong(?:er)?", r"low|small|less|fewer|weak(?:er)?"
-_TOKEN = r"\x00\w+\x00"
+_MENTION = r"\x00\w+\x00"
 """What `Mentions` puts in place of a parameter."""
 _IS = r"(?:values?\s+)?(?:(?:is|are|was|were|at)\s+)?"
 
 
 def _direction(words: str, plain: str) -> re.Pattern[str]:
     """Return what finds a comparative anywhere, and a plain word beside a parameter."""
-    return re.compile(rf"\b(?:{words})\b|\b(?:{plain})\s+(?={_TOKEN})|(?<=\x00)\s+{_IS}(?:{plain})\b")
+    return re.compile(rf"\b(?:{words})\b|\b(?:{plain})\s+(?={_MENTION})|(?<=\x00)\s+{_IS}(?:{plain})\b")
 
 
 _DIRECTIONS = ((True, _direction(_UP, _PLAIN_UP)), (False, _direction(_DOWN, _PLAIN_DOWN)))
 _BORDERS = (
-    (True, re.compile(rf"(?:\b(?:above|over|beyond|exceeding|at least|(?:larger|higher|greater|bigger|more) than)|>=?|\u2265)"
-                      rf"\s*(?P<border>{_NUMBER})")),
-    (False, re.compile(rf"(?:\b(?:below|under|at most|(?:smaller|lower|less|fewer) than)|<=?|\u2264)\s*(?P<border>{_NUMBER})")),
+    (
+        True,
+        re.compile(
+            rf"(?:\b(?:above|over|beyond|exceeding|at least|(?:larger|higher|greater|bigger|more) than)|>=?|\u2265)"
+            rf"\s*(?P<border>{_NUMBER})"
+        ),
+    ),
+    (
+        False,
+        re.compile(
+            rf"(?:\b(?:below|under|at most|(?:smaller|lower|less|fewer) than)|<=?|\u2264)\s*(?P<border>{_NUMBER})"
+        ),
+    ),
 )
 
 _UNSURE = (
-    (r"\b(?:not|no|nor|never|neither|without|hardly|barely|cannot|unless|except|no longer|n't|little|unclear)\b|n't\b",
-     "it is negated"),
-    (r"\b(?:may|might|could|can|perhaps|possibly|maybe|whether|if|when|unless|until|once|explor\w*|test(?:s|ing)?|probe"
-     r"|see|try|trying|hop\w+|unknown|sometimes|often|usually|typically|tends?)\b", "it is said with a reservation"),
-    (r"\b(?:moderate\w*|medium|middle|mid\w*|intermediate|around|near|between|optim\w+|sweet|too|enough|sufficient\w*|extreme\w*"
-     r"|from|specific|particular|balanced?|trade\w*|with)\b", "it is about a place or a combination, not a direction"),
+    (
+        r"\b(?:not|no|nor|never|neither|without|hardly|barely|cannot|unless|except|little|unclear)\b|n't\b",
+        "it is negated",
+    ),
+    (
+        r"\b(?:may|might|could|can|perhaps|possibly|maybe|whether|if|when|unless|until|once|explor\w*|test(?:s|ing)?|probe"
+        r"|see|try|trying|hop\w+|unknown|sometimes|often|usually|typically|tends?)\b",
+        "it is said with a reservation",
+    ),
+    (
+        r"\b(?:moderate\w*|medium|middle|mid\w*|intermediate|around|near|between|optim\w+|sweet|too|enough|sufficient\w*|extreme\w*"
+        r"|from|specific|particular|balanced?|trade\w*|with)\b",
+        "it is about a place or a combination, not a direction",
+    ),
 )
 _RESERVATIONS = tuple((re.compile(pattern), reason) for pattern, reason in _UNSURE)
 _FUTURE = re.compile(r"\b(?:should|will|would|expect(?:ed|s|ing)?|likely|to (?:improve|help|gain|beat|outperform))\b")
 _PAST = re.compile(
-    r"\b(?:so far|trials?|seen|observed|history|evidence|results?|was|were|did|had|has|have|been|helped|improved|hurt|won"
-    r"|worked|performed|gained|degraded|harmed|favou?red|preferred|outperformed|gave|scored|reached|benefited|suffered|ones)\b"
+    r"\b(?:so far|trials?|seen|observed|history|evidence|results?|was|were|did|had|has|have|been|helped|improved|hurt"
+    r"|won|worked|performed|gained|degraded|harmed|favou?red|preferred|outperformed|gave|scored|reached|benefited"
+    r"|suffered|ones)\b"
 )
 _BEATS = re.compile(
     r"\b(?:beats?|improves?|improve (?:on|upon|over)|outperforms?|better than|surpass\w*|exceeds?)\b.{0,20}?"
@@ -165,7 +207,9 @@ def parse(rationale: str, space: SearchSpace) -> list[Claim]:
     return claims
 
 
-def _claims(clause: str, marked: str, named: Sequence[str], before: Sequence[str], mentions: Mentions) -> Iterator[Claim]:
+def _claims(
+    clause: str, marked: str, named: Sequence[str], before: Sequence[str], mentions: Mentions
+) -> Iterator[Claim]:
     standings = list(_standings(clause, marked))
     yield from standings
     if standings or _TRIAL.search(marked):
@@ -212,7 +256,7 @@ def _effect(
         return Effect(clause, parameter=parameter, better=better, up=up, border=border, overfits=overfits, when=when)
     if borders or len(ups) != 1:
         return Vague(clause, "it names no direction" if not ups else "it names several directions")
-    if re.search(r"\d", re.sub(_TOKEN, "", text)):
+    if re.search(r"\d", re.sub(_MENTION, "", text)):
         return Vague(clause, "it is about single values")
     return Effect(clause, parameter=parameter, better=better, up=ups.pop(), overfits=overfits, when=when)
 
@@ -226,4 +270,6 @@ def _standings(clause: str, marked: str) -> Iterator[Standing]:
             for number in (found["n"], found.get("m")):
                 if number is not None:
                     among = "among" in found["what"]
-                    yield Standing(clause, trial=int(number[:9]), among=among, value=(found.get("v") or "").rstrip(",."))
+                    yield Standing(
+                        clause, trial=int(number[:9]), among=among, value=(found.get("v") or "").rstrip(",.")
+                    )

@@ -343,7 +343,9 @@ def _lacking(
     elif complete and not any(o.source == "default" for o in history.complete()):
         notes.append("No trial is marked as the default configuration, so a gain over it is not known.")
     if saved is not None and saved.n_trials != len(view.finished):
-        notes.append("The study has gone on since its result was saved; held-out scores are left out as they are older.")
+        notes.append(
+            "The study has gone on since its result was saved; held-out scores are left out as they are older."
+        )
     if folder is not None and saved is None:
         notes.append("The folder holds no saved result of this study, so there are no held-out scores.")
     return notes

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -16,19 +15,24 @@ from typing import TYPE_CHECKING
 from optuna.study import Study
 
 from sllmbo._optional import require
+from sllmbo.prompts.words import number
 from sllmbo.report import _html as h
 from sllmbo.report import _sentences as say
 from sllmbo.report import plots
 from sllmbo.report._draw import DARK
 from sllmbo.report._html import code, table, text, value
-from sllmbo.report.facts import Answer, FailureClass, Facts
 from sllmbo.report._reasons import Reason
+from sllmbo.report.facts import Answer, Facts, FailureClass
+from sllmbo.usage import Usage
+from sllmbo.worth import SourceWorth
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _MOST_SLICES = 12
 _MOST_REASONS = 100
+_MOST_TOLD = 12
+"""Reasons that are shown at once; the others are folded away."""
 
 
 class _Pictures:
@@ -74,11 +78,11 @@ def to_html(study: Study, facts: Facts) -> str:
         _answer(facts),
         _history(study, facts, pictures),
         _sources(study, facts, pictures),
-        _reasons(facts),
         _parameters(study, facts, pictures),
         _front(study, facts, pictures),
         _edits(study, facts, pictures),
         _failures(study, facts, pictures),
+        _reasons(facts),
         _notes(facts),
     ]
     files = resources.files("sllmbo.report")
@@ -120,18 +124,20 @@ def _answer(facts: Facts) -> str:
         rows = [
             (
                 code(name),
-                f'<span class="{"changed" if answer.default_params.get(name, given) != given else ""}">{value(given)}</span>',
+                f"<b>{value(given)}</b>" if answer.default_params.get(name, given) != given else value(given),
                 value(answer.default_params.get(name)),
             )
             for name, given in answer.params.items()
         ]
-        columns, shown = ("parameter", "use", "default"), rows
-        if not answer.default_params:
-            columns, shown = columns[:2], [row[:2] for row in rows]  # type: ignore[assignment,misc]
-        use = f"<div><h3>What to use</h3>{table('Best configuration', columns, shown, right=(1, 2)[: len(columns) - 1])}</div>"
-        parts.append(f'<div class="columns">{use}<div><h3>How to load it</h3>{h.block(say.loading(facts))}</div></div>')
+        n = 3 if answer.default_params else 2
+        head = ("parameter", "use", "default")[:n]
+        shown = table("Best configuration", head, [row[:n] for row in rows], right=range(1, n))
+        use, load = f"<h3>What to use</h3>{shown}", f"<h3>How to load it</h3>{h.block(say.loading(facts))}"
+        parts.append(f'<div class="columns"><div>{use}</div><div>{load}</div></div>')
     if facts.worth is not None and facts.worth.advisor_trials:
-        parts.append(h.paragraph(f"Was the advice worth it? {facts.worth.verdict[:1].upper()}{facts.worth.verdict[1:]}."))
+        parts.append(
+            h.paragraph(f"Was the advice worth it? {facts.worth.verdict[:1].upper()}{facts.worth.verdict[1:]}.")
+        )
     return h.section("answer", "The answer", *parts)
 
 
@@ -143,10 +149,15 @@ def _cards(facts: Facts) -> str:
     usage = facts.spending.usage
     price = "none" if not usage.calls else "unknown" if usage.cost_usd is None else f"{usage.cost_usd:.3g} USD"
     cards.append(("Cost of advice", price, say.cost(usage), ""))
-    return '<dl class="cards">' + "".join(
-        f'<div class="card"><dt>{text(name)}</dt><dd class="big {style}">{text(big)}</dd><dd class="more">{text(more)}</dd></div>'
-        for name, big, more, style in cards
-    ) + "</dl>"
+    return (
+        '<dl class="cards">'
+        + "".join(
+            f'<div class="card"><dt>{text(name)}</dt><dd class="big {style}">{text(big)}</dd>'
+            f'<dd class="more">{text(more)}</dd></div>'
+            for name, big, more, style in cards
+        )
+        + "</dl>"
+    )
 
 
 def _answer_cards(answer: Answer, metric: str) -> list[tuple[str, str, str, str]]:
@@ -156,12 +167,12 @@ def _answer_cards(answer: Answer, metric: str) -> list[tuple[str, str, str, str]
         big = sign + say.share(answer.gain, answer.default_value)
         style = "good" if answer.gain > 0 else "bad" if answer.gain < 0 else ""
         cards.append(("Gain over the default", big, say.gain_interval(answer), style))
-    more = f"trial {answer.trial}" if answer.default_value is None else f"default: {h.number(answer.default_value, 5)}"
+    more = f"trial {answer.trial}" if answer.default_value is None else f"default: {number(answer.default_value, 5)}"
     if answer.interval is not None:
-        more += f"; 95 % interval {h.number(answer.interval[0], 4)} to {h.number(answer.interval[1], 4)}"
-    cards.append((f"Best {metric}", h.number(answer.value, 5), more, ""))
+        more += f"; 95 % interval {number(answer.interval[0], 4)} to {number(answer.interval[1], 4)}"
+    cards.append((f"Best {metric}", number(answer.value, 5), more, ""))
     if answer.heldout_value is not None:
-        cards.append((f"Held-out {metric}", h.number(answer.heldout_value, 5), say.heldout(answer), ""))
+        cards.append((f"Held-out {metric}", number(answer.heldout_value, 5), say.heldout(answer), ""))
     return cards
 
 
@@ -178,12 +189,19 @@ def _history(study: Study, facts: Facts, pictures: _Pictures) -> str:
         for index, metric in enumerate(facts.metrics)
     ]
     rows = [
-        (str(one.trial), text(one.source), *(value(v) for v in one.values), *(value(one.params.get(n)) for n in _names(facts)))
+        (
+            str(one.trial),
+            text(one.source),
+            *(value(v) for v in one.values),
+            *(value(one.params.get(n)) for n in _names(facts)),
+        )
         for one in facts.leaders
     ]
     best = "Pareto front" if len(facts.metrics) > 1 else f"The best {len(rows)} trials"
     n = len(facts.metrics)
-    shown = table(best, ("trial", "source", *facts.metrics, *_names(facts)), rows[:50], right=range(2, 2 + n + len(_names(facts))))
+    shown = table(
+        best, ("trial", "source", *facts.metrics, *_names(facts)), rows[:50], right=range(2, 2 + n + len(_names(facts)))
+    )
     return h.section("history", "History", *drawn, h.details(f"{best}, as a table", shown) if rows else "")
 
 
@@ -195,78 +213,80 @@ def _sources(study: Study, facts: Facts, pictures: _Pictures) -> str:
     worth, spending = facts.worth, facts.spending
     parts = []
     if worth is not None and worth.sources:
-        rows = [
-            (
-                text(name),
-                str(one.trials),
-                str(one.improvements),
-                value(one.gain, 3) if one.improvements else "",
-                str(one.usage.calls) if one.usage.calls else "",
-                str(one.usage.tokens) if one.usage.calls else "",
-                f"{one.usage.cost_usd:.4f}" if one.usage.cost_usd is not None else "",
-            )
-            for name, one in worth.sources.items()
-        ]
-        head = ("source", "trials", "improvements", "gain", "calls", "tokens", "USD")
-        parts.append(h.paragraph(_compared(facts)))
-        parts.append(table("Who proposed the trials, and what came of it", head, rows, right=range(1, 7)))
+        costs = ("requests", "tokens", "USD") if spending.usage.calls else ()
+        head = ("source", "trials", "improvements", "gain", *costs)
+        rows = [_earned(name, one)[: len(head)] for name, one in worth.sources.items()]
+        parts.append(h.paragraph(say.compared(facts)))
+        parts.append(table("Who proposed the trials, and what came of it", head, rows, right=range(1, len(head))))
     parts.append(h.paragraph(say.advice(facts)))
     if spending.usage.calls:
-        rows = [
-            (text(name), str(one.calls), str(one.input_tokens), str(one.output_tokens), "" if one.cost_usd is None else f"{one.cost_usd:.4f}")
+        told = say.cost(spending.usage)
+        parts.append(h.paragraph(told))
+        parts.append(pictures.place("spending", plots.plot_spending(study), f"Tokens by trial, summed. {told}"))
+        purposes = [
+            [text(name), str(one.calls), str(one.input_tokens), str(one.output_tokens), _dollars(one)]
             for name, one in say.purposes(spending)
         ]
-        parts.append(h.paragraph(say.cost(spending.usage)))
-        parts.append(pictures.place("spending", plots.plot_spending(study), f"Tokens by trial, summed. {say.cost(spending.usage)}"))
         head = ("chat model and question", "requests", "tokens in", "tokens out", "USD")
-        parts.append(table("Money and tokens, by what was asked", head, rows, right=range(1, 5)))
+        parts.append(table("Money and tokens, by what was asked", head, purposes, right=range(1, 5)))
     return h.section("sources", "Who found it, at what cost", *parts)
 
 
-def _compared(facts: Facts) -> str:
-    worth = facts.worth
-    if worth is None or worth.difference is None or worth.interval is None:
-        return ""
-    low, high = (100 * end for end in worth.interval)
-    return (
-        f"Of the advisor's trials, {100 * worth.difference:+.0f} percentage points more were improvements than of its "
-        f"partner's, counted from where both had begun (95 % interval {low:+.0f} to {high:+.0f})."
-    )
+def _earned(name: str, one: SourceWorth) -> list[str]:
+    usage = one.usage
+    cost = [str(usage.calls), str(usage.tokens), _dollars(usage)] if usage.calls else ["", "", ""]
+    return [text(name), str(one.trials), str(one.improvements), value(one.gain, 3) if one.improvements else "", *cost]
+
+
+def _dollars(usage: Usage) -> str:
+    return "" if usage.cost_usd is None else f"{usage.cost_usd:.4f}"
 
 
 def _reasons(facts: Facts) -> str:
     if not facts.reasons:
         return ""
-    kept = _worth_reading(facts.reasons)
-    left = len(facts.reasons) - len(kept)
+    told, rest, left = _worth_reading(facts.reasons)
     tally = "".join(f"<li>{text(line)}</li>" for line in say.verdicts(facts))
     return h.section(
         "reasons",
         "The reasons, and whether they hold",
         f"<ul>{tally}</ul>" if tally else "",
         h.details("How claims are checked", *(h.paragraph(line) for line in say.HOW_CLAIMS_ARE_CHECKED)),
-        f'<ol class="reasons">{"".join(map(_reason, kept))}</ol>',
-        h.paragraph(f"{left} further reasons are left out here; the report in JSON has all." if left else "", "quiet"),
+        _listed(told),
+        h.details(f"{say.counted(len(rest), 'other reason')}", _listed(rest)) if rest else "",
+        h.paragraph(f"{left} more reasons are left out here; the report in JSON has all." if left else "", "quiet"),
     )
 
 
-def _worth_reading(reasons: Sequence[Reason]) -> list[Reason]:
-    """Return the reasons that are shown: all, or of many the contradicted, the improving, and the latest."""
-    order = sorted(reasons, key=lambda one: (one.verdict != "contradicted", not one.improved, -one.trial))
-    return sorted(order[:_MOST_REASONS], key=lambda one: one.trial)
+def _worth_reading(reasons: Sequence[Reason]) -> tuple[list[Reason], list[Reason], int]:
+    """Return the reasons to begin with, the others, and how many of these are left out where there are many."""
+    told = [one for one in reasons if _is_telling(one)] or list(reasons[:_MOST_TOLD])
+    told = sorted(told, key=lambda one: (one.verdict != "contradicted", not one.improved))[:_MOST_TOLD]
+    shown = {one.trial for one in told}
+    rest = [one for one in reasons if one.trial not in shown]
+    return sorted(told, key=lambda one: one.trial), rest[-_MOST_REASONS:], len(rest[:-_MOST_REASONS])
+
+
+def _is_telling(one: Reason) -> bool:
+    """Tell whether a reason led to a new best, was contradicted, or claims more than which trial is best."""
+    claimed = any(check.kind in ("effect", "prediction") for check in one.checks)
+    return one.improved or one.verdict == "contradicted" or claimed
+
+
+def _listed(reasons: Sequence[Reason]) -> str:
+    return f'<ol class="reasons">{"".join(map(_reason, reasons))}</ol>' if reasons else ""
 
 
 def _reason(one: Reason) -> str:
-    result = f"value {h.number(one.value, 5)}" if one.value is not None else one.state
-    better = ", a new best" if one.improved else ""
-    origin = f", {one.origin[:80]}" if one.origin and one.origin != one.source else ""
+    result = f"value {number(one.value, 5)}" if one.value is not None else one.state
+    origin = f" ({one.origin[:80]})" if one.origin and one.origin != one.source else ""
+    head = [f"Trial {one.trial}", f"{one.source}{origin}", result, *(["new best"] if one.improved else [])]
     checks = "".join(
-        f"<li>{h.verdict(check.verdict)} {f'{text(check.claim)}: ' if check.claim else ''}"
-        f"{f'&ldquo;{text(check.text)}&rdquo; is ' if not check.claim else ''}<span class=\"quiet\">{text(check.test)}</span></li>"
+        f'<li>{h.verdict(check.verdict)}: {text(say.claim(check))} <span class="quiet">({text(check.test)})</span></li>'
         for check in one.checks
     )
     return (
-        f'<li class="{one.verdict}"><p class="head">Trial {one.trial}, {text(one.source)}{text(origin)}: {text(result + better)}</p>'
+        f'<li class="{one.verdict}"><p class="head">{text(say.DOT.join(head))}</p>'
         f"<blockquote>{text(one.rationale)}</blockquote>{f'<ul>{checks}</ul>' if checks else ''}</li>"
     )
 
@@ -282,7 +302,9 @@ def _parameters(study: Study, facts: Facts, pictures: _Pictures) -> str:
             for metric, shares in facts.importances.items()
         )
         caption = f"Share of each parameter in what puts a trial among the best quarter (PED-ANOVA). {told}."
-        parts.append(f"<h3>How much each matters</h3>{pictures.place('importances', plots.plot_importances(study), caption)}")
+        parts.append(
+            f"<h3>How much each matters</h3>{pictures.place('importances', plots.plot_importances(study), caption)}"
+        )
     for index, metric in enumerate(facts.metrics):
         drawn = "".join(
             pictures.place(
@@ -298,8 +320,8 @@ def _parameters(study: Study, facts: Facts, pictures: _Pictures) -> str:
         parts.append(h.paragraph(f"One mark per trial, as in the history.{more}", "quiet"))
         parts.append(f'<div class="slices">{drawn}</div>')
     caption = (
-        f"Each complete trial is a line through its parameters, by {facts.metrics[0]} in five steps from the worst fifth (pale) to "
-        "the best (strong)."
+        f"Each complete trial is a line through its parameters, by {facts.metrics[0]} in five steps from the worst "
+        "fifth (pale) to the best (strong)."
     )
     figure = plots.plot_parallel(study)
     parts.append(f"<h3>All together</h3>{pictures.place('parallel', figure, caption, least=max(96 * len(names), 320))}")
@@ -322,7 +344,10 @@ def _front(study: Study, facts: Facts, pictures: _Pictures) -> str:
 def _edits(study: Study, facts: Facts, pictures: _Pictures) -> str:
     if not facts.edits:
         return ""
-    rows = [(str(one.trial), code(one.parameter), text(say.edit(one)), text(one.source), text(one.reason)) for one in facts.edits]
+    rows = [
+        (str(one.trial), code(one.parameter), text(say.edit(one)), text(one.source), text(one.reason))
+        for one in facts.edits
+    ]
     caption = "Ranges in force by trial (band), and the values that were tried (dots)."
     head = ("trial", "parameter", "edit", "source", "reason")
     return h.section(
@@ -353,7 +378,9 @@ def _classes(caption: str, classes: Sequence[FailureClass]) -> str:
 def _notes(facts: Facts) -> str:
     notes = "".join(f"<li>{text(note)}</li>" for note in facts.notes)
     words = "".join(f"<dt>{text(name)}</dt><dd>{text(meaning)}</dd>" for name, meaning in say.WORDS.items())
-    return h.section("notes", "Notes", f"<ul>{notes}</ul>" if notes else "", h.details("What the words mean", f"<dl>{words}</dl>"))
+    return h.section(
+        "notes", "Notes", f"<ul>{notes}</ul>" if notes else "", h.details("What the words mean", f"<dl>{words}</dl>")
+    )
 
 
 _PAGE = """<!DOCTYPE html>

@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.history import History, Observation
+from sllmbo.prompts.words import number
 from sllmbo.report._draw import (
     BLUE,
     GREY,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _NOTHING = "No trial is complete."
 _COLUMNS = 3
+_MOST_DECADES = 3
 _BEYOND = 3.0
 """Values further from the best than this many times the median's distance are left out of the first view."""
 
@@ -62,14 +64,15 @@ def plot_history(study: Study, *, objective: int = 0) -> Figure:
     if not len(history):
         return empty("There is no trial.")
     figure = go.Figure()
-    best = list(accumulate((_value(o) for o in complete), min if history.direction == "minimize" else max))
-    numbers = [view.trials[o.number].number for o in complete]
+    first = [o for o in complete if o.source != "repeat"]  # a luckier value is no better configuration
+    best = list(accumulate((_value(o) for o in first), min if history.direction == "minimize" else max))
+    numbers = [view.trials[o.number].number for o in first]
     if best:
         xs, ys = [*numbers, max(trial.number for trial in view.trials)], [*best, best[-1]]
         line = {"shape": "hv", "color": MUTED, "width": 2}
         figure.add_scatter(x=xs, y=ys, mode="lines", name="best so far", line=line, hoverinfo="skip")
     for source, own in _by_source(view, complete):
-        figure.add_scatter(**_points(view, source, own, [view.trials[o.number].number for o in own], history))
+        figure.add_scatter(**_points(view, source, own, [view.trials[o.number].number for o in own]))
     _add_ended(figure, view, history)
     figure = finished(figure, height=380, x="trial", y=label(view.metrics[objective]), legend=True)
     if complete:
@@ -123,17 +126,19 @@ def plot_slices(study: Study, params: Sequence[str] | None = None, *, objective:
         return empty(_NOTHING)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
-    figure = make_subplots(rows=rows, cols=columns, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.3 / rows)
+    figure = make_subplots(
+        rows=rows, cols=columns, shared_yaxes=True, horizontal_spacing=0.04, vertical_spacing=0.3 / rows
+    )
     for place, name in enumerate(names):
         row, column = place // columns + 1, place % columns + 1
         parameter = view.space.get(name)
         is_text = parameter is None or isinstance(parameter, Categorical)
         for source, own in _by_source(view, [o for o in complete if name in o.params]):
             xs = [label(o.params[name], 20) if is_text else o.params[name] for o in own]
-            trace = _points(view, source, own, xs, history, size=6)
+            trace = _points(view, source, own, xs, size=6)
+            trace |= {"text": [f"trial {view.trials[o.number].number}" for o in own], "hoverinfo": "x+y+text"}
             figure.add_scatter(**trace, showlegend=False, row=row, col=column)
-        is_log = not is_text and getattr(parameter, "log", False)
-        axis = {"type": "category"} if is_text else {"type": "log", "exponentformat": "power"} if is_log else {}
+        axis: dict[str, Any] = {"type": "category"} if is_text else _scale(parameter)
         figure.update_xaxes(title_text=label(name), title_standoff=4, **axis, row=row, col=column)
     figure.update_yaxes(range=list(_first_view([_value(o) for o in complete], history)))
     figure.update_yaxes(title_text=label(view.metrics[objective]), col=1)
@@ -160,14 +165,16 @@ def plot_parallel(study: Study, *, objective: int = 0) -> Figure:
             x=[*range(len(names)), None] * len(part),
             y=ys,
             mode="lines",
-            name=("worst", "", "middle", "", "best")[step] + " fifth" if n == len(RAMP) and step % 2 == 0 else "between",
+            name=f"{('worst', '2nd', 'middle', '4th', 'best')[step]} fifth",
             line={"color": RAMP[len(RAMP) - n + step], "width": 1 + 0.35 * step},
             opacity=0.75,
             hoverinfo="skip",
             showlegend=n == len(RAMP) and step % 2 == 0,
         )
     figure = finished(figure, height=380, legend=True)
-    figure.update_xaxes(tickvals=list(range(len(names))), ticktext=[label(name, 24) for name in names], range=[-0.3, len(names) - 0.7])
+    figure.update_xaxes(
+        tickvals=list(range(len(names))), ticktext=[label(name, 24) for name in names], range=[-0.3, len(names) - 0.7]
+    )
     figure.update_yaxes(visible=False, range=[-0.1, 1.1])
     for place, name in enumerate(names):
         low, high = _ends(view, name)
@@ -196,7 +203,7 @@ def plot_pareto(study: Study) -> Figure:
     styles = {"Infeasible": (GREY, "x"), "Best": (BLUE, "diamond")}
     names = {"Infeasible": "infeasible", "Best": "Pareto front"}
     for trace in figure.data:
-        kind = str(trace.name or "").partition(" ")[0]
+        kind = next((kind for kind in styles if f"<extra>{kind}" in str(trace.hovertemplate)), "")
         colour, symbol = styles.get(kind, (ORANGE, "circle"))
         trace.marker = {"color": colour, "symbol": symbol, "size": 9 if n == 2 else 4, "line": {"width": 0}}
         trace.name, trace.showlegend = names.get(kind, "dominated"), True
@@ -217,7 +224,7 @@ def plot_edits(study: Study) -> Figure:
     figure = make_subplots(rows=len(edited), cols=1, shared_xaxes=True, vertical_spacing=0.3 / len(edited) / 3)
     last = max(trial.number for trial in view.trials)
     for row, (name, edits) in enumerate(edited.items(), start=1):
-        xs = [0, *(number for number, _ in edits), last]
+        xs = [0, *(n for n, _ in edits), last]
         lows = [edits[0][1].old_low, *(edit.low for _, edit in edits)]
         highs = [edits[0][1].old_high, *(edit.high for _, edit in edits)]
         edge = {"shape": "hv", "color": BLUE, "width": 2}
@@ -234,9 +241,7 @@ def plot_edits(study: Study) -> Figure:
             row=row,
             col=1,
         )
-        parameter = view.space.get(name)
-        is_log = not isinstance(parameter, Categorical) and parameter is not None and parameter.log
-        figure.update_yaxes(title_text=label(name), type="log" if is_log else "linear", row=row, col=1)
+        figure.update_yaxes(title_text=label(name), **_scale(view.space.get(name)), row=row, col=1)
     figure.update_xaxes(title_text="trial", row=len(edited), col=1)
     figure.update_layout(showlegend=False)
     return finished(figure, height=60 + 190 * len(edited))
@@ -267,18 +272,20 @@ def plot_failures(study: Study) -> Figure:
 def plot_spending(study: Study) -> Figure:
     """Return the tokens that the answers behind the trials have taken, summed by trial; dollars where known."""
     view, go = View.of(study), graph_objects()
-    told = [(trial.number, Usage.from_json(trial.user_attrs[USAGE])) for trial in view.trials if USAGE in trial.user_attrs]
+    told = [
+        (trial.number, Usage.from_json(trial.user_attrs[USAGE])) for trial in view.trials if USAGE in trial.user_attrs
+    ]
     if not told:
         return empty("No chat model was asked.")
     sums = list(accumulate(usage for _, usage in told))
     figure = go.Figure()
     figure.add_scatter(
-        x=[number for number, _ in told],
+        x=[n for n, _ in told],
         y=[total.tokens for total in sums],
         mode="lines+markers",
         line={"shape": "hv", "color": BLUE, "width": 2},
         marker={"size": 5},
-        text=[_spent(number, total) for (number, _), total in zip(told, sums, strict=True)],
+        text=[_spent(n, total) for (n, _), total in zip(told, sums, strict=True)],
         hoverinfo="text",
     )
     figure = finished(figure, height=260, x="trial", y="tokens, summed")
@@ -286,9 +293,9 @@ def plot_spending(study: Study) -> Figure:
     return figure
 
 
-def _spent(number: int, total: Usage) -> str:
+def _spent(trial: int, total: Usage) -> str:
     cost = f"<br>{total.cost_usd:.4f} USD" if total.cost_usd is not None else ""
-    return f"up to trial {number}<br>{total.calls} calls, {total.tokens} tokens{cost}"
+    return f"up to trial {trial}<br>{total.calls} calls, {total.tokens} tokens{cost}"
 
 
 def _value(observation: Observation) -> float:
@@ -303,9 +310,7 @@ def _by_source(view: View, observations: Sequence[Observation]) -> list[tuple[st
     return list(found.items())
 
 
-def _points(
-    view: View, source: str, own: Sequence[Observation], xs: Sequence[Any], history: History, *, size: int = 8
-) -> dict[str, Any]:
+def _points(view: View, source: str, own: Sequence[Observation], xs: Sequence[Any], *, size: int = 8) -> dict[str, Any]:
     colour, symbol = marks(source_of(trial) for trial in view.trials)[source]
     return {
         "x": list(xs),
@@ -323,7 +328,11 @@ def _points(
 
 def _add_ended(figure: Figure, view: View, history: History) -> None:
     """Mark at the lower edge the trials that have no value to show."""
-    for name, colour, symbol in (("failed", ORANGE, "x-thin"), ("infeasible", GREY, "x-thin"), ("pruned", INK, "line-ns")):
+    for name, colour, symbol in (
+        ("failed", ORANGE, "x-thin"),
+        ("infeasible", GREY, "x-thin"),
+        ("pruned", INK, "line-ns"),
+    ):
         ended = [o for o in history if _ended(view.trials[o.number], o) == name]
         if ended:
             numbers = [view.trials[o.number].number for o in ended]
@@ -353,13 +362,26 @@ def _first_view(values: Sequence[float], history: History) -> tuple[float, float
     limit = best + _BEYOND * (middle - best)
     worst = worst if worst <= limit or middle == best else max(limit, float(np.quantile(costs, 0.8)))
     pad = 0.08 * (worst - best) or 0.05 * abs(best) or 1.0
-    return tuple(sorted((float(sign * (best - pad)), float(sign * (worst + pad)))))  # type: ignore[return-value]
+    ends = float(sign * (best - pad)), float(sign * (worst + pad))
+    return min(ends), max(ends)
+
+
+def _scale(parameter: Any) -> dict[str, Any]:
+    """Return the axis of a number: on a logarithmic scale with few round ticks."""
+    if parameter is None or isinstance(parameter, Categorical) or not parameter.log:
+        return {}
+    first, last = math.floor(math.log10(parameter.low)), math.ceil(math.log10(parameter.high))
+    steps: tuple[int, ...] = (1, 2, 5) if last - first <= 1 else (1, 3) if last - first <= _MOST_DECADES else (1,)
+    every = max(1, (last - first) // _MOST_DECADES)
+    ticks = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
+    ticks = [tick for tick in ticks if parameter.low <= tick <= parameter.high] or [parameter.low, parameter.high]
+    return {"type": "log", "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
 
 
 def _place(view: View, name: str, observation: Observation) -> float | None:
     parameter = view.space[name]
     try:
-        place = float(parameter.to_unit(observation.params[name]))  # type: ignore[arg-type]
+        place = float(parameter.to_unit(observation.params[name]))
     except (KeyError, TypeError, ValueError, StopIteration):
         return None
     return min(max(place, 0.0), 1.0) if math.isfinite(place) else None

@@ -11,7 +11,7 @@ from typing import Any
 from sllmbo.prompts.words import number
 from sllmbo.report import _sentences as say
 from sllmbo.report._draw import plain
-from sllmbo.report.facts import FailureClass, Facts
+from sllmbo.report.facts import Facts, FailureClass
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _LINKS = re.compile(r"(://|www\.)", re.IGNORECASE)
@@ -67,7 +67,14 @@ def _sources(facts: Facts) -> list[str]:
     if worth is None or not worth.sources:
         return []
     rows = [
-        (_text(name), str(one.trials), str(one.improvements), _value(one.gain), str(one.usage.calls), str(one.usage.tokens))
+        (
+            _text(name),
+            str(one.trials),
+            str(one.improvements),
+            _value(one.gain),
+            str(one.usage.calls),
+            str(one.usage.tokens),
+        )
         for name, one in worth.sources.items()
     ]
     purposes = [
@@ -89,7 +96,9 @@ def _reasons(facts: Facts) -> list[str]:
     for one in facts.reasons:
         result = f"value {number(one.value, 5)}" if one.value is not None else one.state
         head = f"Trial {one.trial}, {one.source}: {result}{', a new best' if one.improved else ''}"
-        checks = [f"  - {check.verdict}: {_text(check.claim or check.text)} ({_text(check.test)})" for check in one.checks]
+        checks = [
+            f"  - {check.verdict}: {_text(check.claim or check.text)} ({_text(check.test)})" for check in one.checks
+        ]
         parts.append("\n".join([f"- {_text(head)}. {_text(one.rationale)}", *checks]))
     return [*parts, *say.HOW_CLAIMS_ARE_CHECKED]
 
@@ -106,8 +115,14 @@ def _importances(facts: Facts) -> list[str]:
 
 
 def _edits(facts: Facts) -> list[str]:
-    rows = [(str(e.trial), _code(e.parameter), _text(say.edit(e)), _text(e.source), _text(e.reason)) for e in facts.edits]
-    return ["## Edits of the search space", _table(("trial", "parameter", "edit", "source", "reason"), rows)] if rows else []
+    rows = [
+        (str(e.trial), _code(e.parameter), _text(say.edit(e)), _text(e.source), _text(e.reason)) for e in facts.edits
+    ]
+    return (
+        ["## Edits of the search space", _table(("trial", "parameter", "edit", "source", "reason"), rows)]
+        if rows
+        else []
+    )
 
 
 def _failures(facts: Facts) -> list[str]:

@@ -160,7 +160,8 @@ class TuneResult:
 
         Args:
             folder: A folder that `save` wrote.
-            estimator: Whether to load the fitted estimator too, if it is there. It is a pickle: load only what you trust.
+            estimator: Whether to load the fitted estimator too, if it is there. It is a pickle: load only what you
+                trust.
 
         Raises:
             TaskError: If *folder* holds no result.
