@@ -137,6 +137,8 @@ def tell_next_steps(
         "interrupted": f"interrupted: {result.n_trials} trials kept; the same command goes on",
     }
     progress.fact("Ended", ends[result.stop_reason])
+    progress.line("\nTo see what was found, who found it, and whether the reasons hold:", "bold")
+    progress.line(f"  {shlex.join(['sllmbo', 'report', str(folder)])}")
     command = [without_password(word) if "://" in word else word for word in command]
     if result.stop_reason == "trials":
         progress.line("\nTo go on with more trials:", "bold")

@@ -205,8 +205,8 @@ HOW_CLAIMS_ARE_CHECKED = (
     "An effect of a parameter is tested by Spearman's rank correlation with the value over complete trials (with the "
     "lead of training, for overfitting), or by the Mann-Whitney test where a border or a category is named; two-sided "
     "at 5 %, with at least 10 trials. What is said in the past tense is held against the trials that had ended by "
-    "then, the rest against all. One in twenty claims without any truth comes out as supported or contradicted by chance, "
-    "and a correlation is no cause: the trials differ in other parameters too.",
+    "then, the rest against all. One in twenty claims without any truth comes out as supported or contradicted by "
+    "chance, and a correlation is no cause: the trials differ in other parameters too.",
     "Which trial is best is looked up. What a trial should bring is compared with the best trial before it; for one "
     "parameter only where nothing else differs.",
 )

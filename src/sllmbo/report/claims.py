@@ -97,7 +97,7 @@ _TRIAL = re.compile(r"\btrials?\s+#?\d+|\bthis trial\b")
 _BETTER = re.compile(
     r"\b(?:better|best|improv(?:e|es|ed|ing|ements?)|help(?:s|ed|ful|ing)?|gains?|gained|outperform(?:s|ed)?|wins?|won"
     r"|benefi(?:ts?|ted|cial)|pa(?:ys?|id) off|(?:work|perform|do|generali[sz]e)(?:s|es|ed)? well|did well|good|top"
-    r"|promising|superior|favou?r(?:s|ed)?|prefer(?:s|red)?|successful)\b"
+    r"|promising|superior|beats?|favou?r(?:s|ed)?|prefer(?:s|red)?|successful)\b"
 )
 _WORSE = re.compile(
     r"\b(?:worse|worst|hurt(?:s|ing)?|harm(?:s|ed|ful)?|degrad(?:e|es|ed|ing)|bad(?:ly)?|poor(?:ly|er|est)?|inferior"
@@ -172,15 +172,32 @@ _UNSURE = (
         "it is negated",
     ),
     (
-        r"\b(?:may|might|could|can|perhaps|possibly|maybe|whether|if|when|unless|until|once|explor\w*|test(?:s|ing)?|probe"
+        r"\b(?:may|might|could|can|perhaps|possibly|maybe|whether|if|when|unless|until|once|explor\w*|test(?:s"
+        r"|ing)?|probe"
         r"|see|try|trying|hop\w+|unknown|sometimes|often|usually|typically|tends?)\b",
         "it is said with a reservation",
     ),
     (
-        r"\b(?:moderate\w*|medium|middle|mid\w*|intermediate|around|near|between|optim\w+|sweet|too|enough|sufficient\w*|extreme\w*"
-        r"|from|specific|particular|balanced?|trade\w*|with)\b",
+        r"\b(?:moderate\w*|medium|middle|mid\w*|intermediate|around|near|between|optim\w+|sweet|too(?= \w)"
+        r"|enough|sufficient\w*|extreme\w*"
+        r"|from|specific|particular|balanced?|trade\w*|(?<!trials )with)\b",
         "it is about a place or a combination, not a direction",
     ),
+    (
+        r"\b(?:\w*stab\w*|converg\w*|speeds?|fast\w*|slow\w*|time|memory|costs?|robust\w*|smooth\w*|nois\w*"
+        r"|variance)\b|\b(?:improv(?:es?|ed|ing)|help(?:s|ed)?)\b(?=\s+\w)(?!(?:\s+[\w'-]+){0,2}?\s+(?:values?"
+        r"|generali[sz]ation"
+        r"|performance|accuracy|scores?|loss|errors?|results?|metric|objective|f1\w*|auc|r2|mae|mse|rmse|logloss|so|too"
+        r"|here|most|more|further|slightly|clearly|consistently|only|it|on|over|upon|in)\b)",
+        "it is about something else than the value",
+    ),
+    (
+        r"\b(?:prevent\w*|avoid\w*|combat\w*|against|guard\w*|limit\w*|fight\w*|reduc\w*|lower\w*|less|control\w*"
+        r"|mitigat\w*|decreas\w*|curb\w*|counter\w*|address\w*)\b(?: \w+){0,3}? overfit",
+        "it is about less overfitting, for which there is no test",
+    ),
+    (r"\?\s*$", "it is a question"),
+    (r"\x00 (?:\w+ )?(?:and|plus|or) |(?:\band|\bplus|\+) [^\x00]*\x00", "it may be about several things"),
 )
 _RESERVATIONS = tuple((re.compile(pattern), reason) for pattern, reason in _UNSURE)
 _FUTURE = re.compile(r"\b(?:should|will|would|expect(?:ed|s|ing)?|likely|to (?:improve|help|gain|beat|outperform))\b")

@@ -12,6 +12,7 @@
     if (width) layout.width = width;
     Plotly.react(box, data, layout, { responsive: !width, displayModeBar: false });
     box.dataset.drawn = "yes";
+    document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true");
   }
 
   const near = new IntersectionObserver((entries) => {
