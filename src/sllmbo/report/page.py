@@ -184,7 +184,7 @@ def _history(study: Study, facts: Facts, pictures: _Pictures) -> str:
             f"history-{index}",
             plots.plot_history(study, objective=index),
             f"{metric} of each trial, by who proposed it; the line is the best so far. {say.trials(facts)}. Values far "
-            "worse than most lie outside the picture; a double click shows them.",
+            "worse than most may lie outside the picture; a double click shows them.",
         )
         for index, metric in enumerate(facts.metrics)
     ]
@@ -197,7 +197,7 @@ def _history(study: Study, facts: Facts, pictures: _Pictures) -> str:
         )
         for one in facts.leaders
     ]
-    best = "Pareto front" if len(facts.metrics) > 1 else f"The best {len(rows)} trials"
+    best = "Trials on the Pareto front" if len(facts.metrics) > 1 else f"The best {len(rows)} trials"
     n = len(facts.metrics)
     shown = table(
         best, ("trial", "source", *facts.metrics, *_names(facts)), rows[:50], right=range(2, 2 + n + len(_names(facts)))

@@ -173,7 +173,10 @@ def plot_parallel(study: Study, *, objective: int = 0) -> Figure:
         )
     figure = finished(figure, height=380, legend=True)
     figure.update_xaxes(
-        tickvals=list(range(len(names))), ticktext=[label(name, 24) for name in names], range=[-0.3, len(names) - 0.7]
+        tickvals=list(range(len(names))),
+        ticktext=[label(name, 20) for name in names],
+        tickfont={"size": 11},
+        range=[-0.3, len(names) - 0.7],
     )
     figure.update_yaxes(visible=False, range=[-0.1, 1.1])
     for place, name in enumerate(names):
