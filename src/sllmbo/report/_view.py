@@ -15,7 +15,7 @@ from sllmbo.errors import SpaceError
 from sllmbo.history import Direction, History, Observation
 from sllmbo.samplers._convert import to_observation
 from sllmbo.samplers._edits import edits_before, whole_space
-from sllmbo.samplers._reader import Reader
+from sllmbo.samplers._reader import Reader, objective_names
 from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
@@ -54,12 +54,9 @@ class View:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What each objective is called."""
-        named = self.study.metric_names
-        if named:
-            return tuple(map(str, named))
         if len(self.directions) > 1:
-            return tuple(f"objective {index}" for index in range(len(self.directions)))
-        return (str(self.card.get("metric") or "value"),)
+            return tuple(map(str, objective_names(self.study)))
+        return (str((self.study.metric_names or [self.card.get("metric") or "value"])[0]),)
 
     @property
     def card(self) -> Mapping[str, Any]:

@@ -157,13 +157,15 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
     history = view.history()
     saved = _saved(folder, view)
     notes: list[str] = list(saved.notes) if saved is not None else []
+    if saved is not None and saved.constraints:
+        notes.append(f"Trials have to keep: {', '.join(saved.constraints)}.")
     times = [(trial.datetime_start, trial.datetime_complete) for trial in view.finished]
     begins, ends = ([t for t in side if t is not None] for side in zip(*times, strict=True)) if times else ([], [])
     importances = _importances(view)
     return Facts(
         study=study.study_name,
         description=_description(view, saved),
-        metrics=view.metrics if saved is None or study.metric_names else (saved.metric,),
+        metrics=view.metrics,
         directions=view.directions,
         states=_states(view),
         started=min(begins).isoformat(sep=" ", timespec="minutes") if begins else "",

@@ -86,8 +86,8 @@ def to_html(study: Study, facts: Facts) -> str:
         _notes(facts),
     ]
     files = resources.files("sllmbo.report")
-    style, script = ((files / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return _PAGE.format(
+    page, style, script = ((files / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return page.format(
         policy=_policy([plotly, script]),
         title=text(say.title(facts)),
         style=style,
@@ -381,35 +381,3 @@ def _notes(facts: Facts) -> str:
     return h.section(
         "notes", "Notes", f"<ul>{notes}</ul>" if notes else "", h.details("What the words mean", f"<dl>{words}</dl>")
     )
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the answer</a>
-<header>
-<h1>{title}</h1>
-<p class="quiet">{subject}</p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main id="main" tabindex="-1">
-{body}
-<noscript><p>The pictures need JavaScript; the tables do not.</p></noscript>
-</main>
-<footer><p>Written by sllmbo. This file is complete: it opens no connection.</p></footer>
-{data}
-<script type="application/json" id="dark-colours">{dark}</script>
-<script>{plotly}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
