@@ -16,6 +16,7 @@ import sllmbo.report as report
 from sllmbo import Float, Int, SearchSpace, Task, Tuner
 from sllmbo.cli.app import run
 from sllmbo.report._draw import DARK
+from sllmbo.samplers import study_history
 
 HOSTILE = "</script><script>alert(1)</script> \"'`|*[x](http://evil.example)<img src=x onerror=alert(1)> \u202e"
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # names of metrics
@@ -232,7 +233,7 @@ def test_any_study_has_a_report(kind):
     assert report.to_markdown(facts).count("## The answer") == 1
     assert "</html>" in report.to_html(study, facts)
     assert all(plot(study).layout.height for plot in PLOTS)
-    assert (facts.answer is None) == (kind != "one")
+    assert (facts.answer is None) == (kind not in ("one", "several"))
 
 
 def test_infeasible_trials_are_marked_and_not_on_the_front():
@@ -358,3 +359,34 @@ def test_without_plotly_the_extra_is_named(stored, monkeypatch, capsys):
     assert 2 == run(["report", "mine", "--storage", stored])
     assert 'pip install "sllmbo[report]"' in capsys.readouterr().err
     assert 0 == run(["report", "mine", "--storage", stored, "--format", "md"])
+
+
+def test_what_constraints_and_objectives_are_about_is_told_of_the_best():
+    """A report names the compromise of a study with two objectives, and what was measured of it beside its bound."""
+    space = SearchSpace({"x": Float(0.0, 10.0, default=5.0)})
+    tuner = Tuner(space, constraints=["heat<=9"], objectives={"cost": "minimize"}, llm="offline", seed=0)
+    for _ in range(8):
+        trial = tuner.ask()
+        x = trial.params["x"]
+        tuner.tell(trial, x, details={"cost": x**2, "heat": x})
+    best = study_history(tuner.study).best
+
+    facts = report.collect(tuner.study)
+
+    assert facts.answer.trial == best.number
+    assert {"cost": best.params["x"] ** 2, "heat": best.params["x"]} == facts.answer.measures
+    told = report.to_markdown(facts)
+    assert f"the best compromise is trial {best.number}" in told
+    assert "has to keep heat" in told
+
+
+def test_an_unexpected_error_of_a_command_is_one_sentence(stored, monkeypatch, capsys):
+    """A bug ends with code 1 and without a traceback, unless --debug stands before the command."""
+    monkeypatch.setattr("sllmbo.report.collect", lambda *_: 1 / 0)
+
+    assert 1 == run(["report", "--storage", stored, "--format", "md"])
+    assert "Unexpected ZeroDivisionError: division by zero; run `sllmbo --debug ...` for the traceback.\n" == (
+        capsys.readouterr().err
+    )
+    with pytest.raises(ZeroDivisionError):
+        run(["--debug", "report", "--storage", stored, "--format", "md"])

@@ -55,6 +55,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
     """Options before the command."""
 
@@ -63,13 +64,18 @@ def run(arguments: Sequence[str]) -> int:
     """
     Run the command that *arguments* name, and return its exit code.
 
-    A wrong command line is told in one sentence on standard error, and returns 2.
+    A wrong command line is told in one sentence on standard error, and returns 2; an unexpected error returns 1.
     """
     try:
         code = app(list(arguments) or ["--help"], prog_name="sllmbo", standalone_mode=False)
     except Exception as error:
-        if not hasattr(error, "format_message"):  # the parser's usage errors; commands tell their own
-            raise
+        if not hasattr(error, "format_message"):  # no usage error of the parser's
+            if "--debug" in arguments:
+                raise
+            told = " ".join(str(error).split()).rstrip(".")
+            remedy = "run `sllmbo --debug ...` for the traceback"
+            print(f"Unexpected {type(error).__name__}: {told}; {remedy}.", file=sys.stderr)
+            return 1
         print(_one_sentence(error.format_message()), file=sys.stderr)
         return 2
     return code if isinstance(code, int) else 0

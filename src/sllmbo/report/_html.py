@@ -5,7 +5,7 @@ Pieces of HTML. All text is escaped where it enters: what is given as text canno
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sllmbo.prompts.words import number
@@ -29,6 +29,11 @@ def value(given: Any, digits: int = 5) -> str:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return text(number(given, digits))
     return text("" if given is None else given)
+
+
+def setting(params: Mapping[str, Any], name: str) -> str:
+    """Return the value of parameter *name* in *params*, None too; nothing where it has none."""
+    return value("None" if params[name] is None else params[name]) if name in params else ""
 
 
 def paragraph(given: str, style: str = "") -> str:

@@ -36,7 +36,8 @@ def headline(facts: Facts) -> str:
     answer = facts.answer
     if len(facts.metrics) > 1:
         n = len(facts.leaders)
-        return f"{n} {'trial is' if n == 1 else 'trials are'} on the Pareto front: none is better in every objective."
+        front = f"{n} {'trial is' if n == 1 else 'trials are'} on the Pareto front: none is better in every objective"
+        return f"{front}; the best compromise is trial {answer.trial}." if answer is not None else f"{front}."
     if answer is None:
         return "No trial is complete, so there is nothing to recommend yet."
     what = f"The best configuration has {plain(facts.metrics[0])} {number(answer.value, 5)}"
@@ -48,6 +49,12 @@ def headline(facts: Facts) -> str:
     than = "better" if answer.gain > 0 else "worse"
     by = share(answer.gain, answer.default_value)
     return f"{what}, {than} than the default's {number(answer.default_value, 5)} by {by}."
+
+
+def measured(answer: Answer, name: str) -> str:
+    """Return what was wanted of something that was measured beside the metric."""
+    bounds = [bound for bound in answer.constraints if bound.startswith((f"{name}<", f"{name}>"))]
+    return f"has to keep {', '.join(bounds)}" if bounds else f"of trial {answer.trial}"
 
 
 def share(gain: float, than: float) -> str:

@@ -14,13 +14,15 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sllmbo.choosing import choose
+from sllmbo.choosing import Choice, choose
 from sllmbo.history import Direction, History
+from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.report._reasons import Reason, reasons_of
 from sllmbo.report._view import View, infeasible, source_of
+from sllmbo.samplers import study_history
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._ledger import entries
-from sllmbo.samplers._record import FALLBACK, REPAIRS, TURNED_DOWN, edits_of
+from sllmbo.samplers._record import DETAILS, FALLBACK, REPAIRS, TURNED_DOWN, edits_of
 from sllmbo.tuner.result import ESTIMATOR, TuneResult, study_worth, total_usage
 from sllmbo.usage import Usage
 from sllmbo.worth import Worth
@@ -39,6 +41,9 @@ class Answer:
     interval: tuple[float, float] | None
     """Of 95 % for the expected value, where repeats have shown noise."""
     params: Mapping[str, Any]
+    measures: Mapping[str, float]
+    """What else was measured of it: what constraints and further objectives are about."""
+    constraints: tuple[str, ...]
     default_value: float | None
     default_params: Mapping[str, Any]
     gain: float | None
@@ -170,7 +175,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         states=_states(view),
         started=min(begins).isoformat(sep=" ", timespec="minutes") if begins else "",
         seconds=_seconds(begins, ends),
-        answer=_answer(view, history, saved) if single else None,
+        answer=_answer(view, history, saved),
         leaders=_leaders(view, history) if single else _front(view),
         worth=study_worth(study) if single else None,
         importances=importances,
@@ -218,7 +223,7 @@ def _seconds(begins: Sequence[datetime.datetime], ends: Sequence[datetime.dateti
 
 
 def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | None:
-    choice = choose(view.space, history)
+    choice = choose(view.space, history) if len(view.directions) == 1 else _compromise(view)
     if choice is None:
         return None
     current = saved is not None and saved.n_trials == len(view.finished)
@@ -226,16 +231,21 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     if saved is not None and current:
         value, interval, params = saved.best_value, saved.best_interval, saved.best_params
         number = next((o.number for o in history.complete() if o.params == params), number)
+    trial = view.trials[number]
+    further = dict(zip(view.metrics[1:], trial.values[1:], strict=True))
+    details = {name: told for name, told in trial.user_attrs.get(DETAILS, {}).items() if name not in AGGREGATES}
     default = next((o for o in history.complete() if o.source == "default"), None)
     start = default.value if default is not None else None
     sign = -1.0 if history.direction == "minimize" else 1.0
     ends = [sign * (end - start) for end in interval] if interval is not None and start is not None else None
     heldout = (saved.heldout_best, saved.heldout_default) if saved is not None and current else (None, None)
     return Answer(
-        trial=view.trials[number].number,
+        trial=trial.number,
         value=value,
         interval=interval,
         params=dict(params),
+        measures={**further, **details},
+        constraints=tuple(map(str, view.card.get("constraints", ()))),
         default_value=start,
         default_params=dict(default.params) if default is not None else {},
         gain=sign * (value - start) if start is not None else None,
@@ -245,6 +255,15 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
         heldout_default=heldout[1],
         heldout_gain=sign * (heldout[0] - heldout[1]) if heldout[0] is not None and heldout[1] is not None else None,
     )
+
+
+def _compromise(view: View) -> Choice | None:
+    """Return the best compromise of a study of several objectives, valued by the first one."""
+    best = study_history(view.study).best
+    if best is None:
+        return None
+    value = view.trials[best.number].values[0]
+    return Choice(trial=best.number, params=best.params, value=value, interval=None, repeats=0)
 
 
 def _leaders(view: View, history: History) -> tuple[Leader, ...]:
@@ -341,7 +360,9 @@ def _lacking(
     if complete and not importances:
         notes.append(f"Importances need 20 complete trials in which parameters differ; there are {complete}.")
     if len(view.directions) > 1:
-        notes.append("The study has several objectives: there is no single best trial, and no worth meter.")
+        notes.append(
+            "The study has several objectives: the best is a compromise of equal weights, and no worth is told."
+        )
     elif complete and not any(o.source == "default" for o in history.complete()):
         notes.append("No trial is marked as the default configuration, so a gain over it is not known.")
     if saved is not None and saved.n_trials != len(view.finished):

@@ -124,10 +124,12 @@ def _answer(facts: Facts) -> str:
         rows = [
             (
                 code(name),
-                f"<b>{value(given)}</b>" if answer.default_params.get(name, given) != given else value(given),
-                value(answer.default_params.get(name)),
+                f"<b>{use}</b>" if answer.default_params and use != default else use,
+                default,
             )
-            for name, given in answer.params.items()
+            for name, use, default in (
+                (name, h.setting(answer.params, name), h.setting(answer.default_params, name)) for name in answer.params
+            )
         ]
         n = 3 if answer.default_params else 2
         head = ("parameter", "use", "default")[:n]
@@ -144,7 +146,7 @@ def _answer(facts: Facts) -> str:
 def _cards(facts: Facts) -> str:
     answer, cards = facts.answer, []
     if answer is not None:
-        cards += _answer_cards(answer, facts.metrics[0])
+        cards += _answer_cards(answer, facts.metrics[0], best="Best " if len(facts.metrics) == 1 else "")
     cards.append(("Trials", str(sum(facts.states.values()) - facts.states["running"]), say.trials(facts), ""))
     usage = facts.spending.usage
     price = "none" if not usage.calls else "unknown" if usage.cost_usd is None else f"{usage.cost_usd:.3g} USD"
@@ -160,7 +162,7 @@ def _cards(facts: Facts) -> str:
     )
 
 
-def _answer_cards(answer: Answer, metric: str) -> list[tuple[str, str, str, str]]:
+def _answer_cards(answer: Answer, metric: str, *, best: str) -> list[tuple[str, str, str, str]]:
     cards = []
     if answer.gain is not None and answer.default_value is not None:
         sign = "+" if answer.gain > 0 else "\u2212" if answer.gain < 0 else ""
@@ -170,7 +172,8 @@ def _answer_cards(answer: Answer, metric: str) -> list[tuple[str, str, str, str]
     more = f"trial {answer.trial}" if answer.default_value is None else f"default: {number(answer.default_value, 5)}"
     if answer.interval is not None:
         more += f"; 95 % interval {number(answer.interval[0], 4)} to {number(answer.interval[1], 4)}"
-    cards.append((f"Best {metric}", number(answer.value, 5), more, ""))
+    cards.append((f"{best}{metric}", number(answer.value, 5), more, ""))
+    cards += [(name, number(told, 4), say.measured(answer, name), "") for name, told in answer.measures.items()]
     if answer.heldout_value is not None:
         cards.append((f"Held-out {metric}", number(answer.heldout_value, 5), say.heldout(answer), ""))
     return cards
@@ -193,7 +196,7 @@ def _history(study: Study, facts: Facts, pictures: _Pictures) -> str:
             str(one.trial),
             text(one.source),
             *(value(v) for v in one.values),
-            *(value(one.params.get(n)) for n in _names(facts)),
+            *(h.setting(one.params, n) for n in _names(facts)),
         )
         for one in facts.leaders
     ]

@@ -5,7 +5,7 @@ The report as Markdown. What comes from a study is escaped: it stays text within
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sllmbo.prompts.words import number
@@ -40,8 +40,15 @@ def _answer(facts: Facts) -> list[str]:
     if answer is not None:
         lines = [f"Gain: {say.gain_interval(answer)}."] if answer.gain is not None else []
         lines += [f"Held out: {say.heldout(answer)}."] if answer.heldout_value is not None else []
+        lines += [
+            f"{_text(name)}: {number(told, 4)}, {_text(say.measured(answer, name))}."
+            for name, told in answer.measures.items()
+        ]
         parts += [_list(lines)]
-        rows = [(_code(name), _value(v), _value(answer.default_params.get(name))) for name, v in answer.params.items()]
+        rows = [
+            (_code(name), _setting(answer.params, name), _setting(answer.default_params, name))
+            for name in answer.params
+        ]
         parts.append(_table(("parameter", "use", "default"), rows))
         parts.append(_block(say.loading(facts)))
     parts.append(_list([f"{say.trials(facts)}.", say.cost(facts.spending.usage)]))
@@ -55,7 +62,7 @@ def _history(facts: Facts) -> list[str]:
         return []
     names = list(dict.fromkeys(name for one in facts.leaders for name in one.params))
     rows = [
-        (str(one.trial), _text(one.source), *map(_value, one.values), *(_value(one.params.get(name)) for name in names))
+        (str(one.trial), _text(one.source), *map(_value, one.values), *(_setting(one.params, name) for name in names))
         for one in facts.leaders[:50]
     ]
     heading = "## Pareto front" if len(facts.metrics) > 1 else "## Best trials"
@@ -160,6 +167,10 @@ def _value(given: Any) -> str:
     if given is None:
         return ""
     return number(given, 5) if isinstance(given, (int, float)) and not isinstance(given, bool) else _code(given)
+
+
+def _setting(params: Mapping[str, Any], name: str) -> str:
+    return _value("None" if params[name] is None else params[name]) if name in params else ""
 
 
 def _block(code: str) -> str:
