@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from sllmbo.errors import ConfigError
 from sllmbo.history import History
@@ -130,10 +129,15 @@ def _greedy(
     library: Sequence[Predictions], tests: Sequence[Dataset], classes: NDArray[Any] | None, metric: Metric
 ) -> tuple[NDArray[np.int64], float]:
     """Return how often each member of *library* was added until more brought nothing, and the value then."""
+    from sllmbo.tuner.predicted import PredictedNumbers, PredictedProbabilities
+
     sign = -1.0 if metric.direction == "minimize" else 1.0
 
     def value_of(sums: Predictions, n: int) -> float:
-        parts = (_Numbers(total / n) if classes is None else _Probabilities(total / n, classes) for total in sums)
+        parts = (
+            PredictedNumbers(total / n) if classes is None else PredictedProbabilities(total / n, classes)
+            for total in sums
+        )
         return float(np.mean([score_on(said, test, metric) for said, test in zip(parts, tests, strict=True)]))
 
     counts = np.zeros(len(library), dtype=np.int64)
@@ -147,35 +151,3 @@ def _greedy(
         if values[chosen] > best:
             best, best_counts = values[chosen], counts
     return best_counts, sign * best
-
-
-class _Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A fitted regressor that says what it was told to."""
-
-    def __init__(self, predictions: NDArray[Any]) -> None:
-        self.predictions = predictions
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict(self, X: Any) -> NDArray[Any]:  # noqa: ARG002  # scikit-learn's signature
-        return self.predictions
-
-
-class _Probabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A fitted classifier that says what it was told to."""
-
-    def __init__(self, predictions: NDArray[Any], classes: NDArray[Any]) -> None:
-        self.predictions = predictions
-        self.classes = classes
-        self.classes_ = classes
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:  # noqa: ARG002
-        return self.predictions
-
-    def predict(self, X: Any) -> NDArray[Any]:  # noqa: ARG002
-        picked: NDArray[Any] = self.classes[self.predictions.argmax(axis=1)]
-        return picked
