@@ -130,8 +130,8 @@ Direction: TypeAlias = Annotated[
     Literal["minimize", "maximize"] | None,
     _option(
         SEARCH,
-        "Which values are better, of a command (minimize if left out) or of a metric of your own; the named metrics have "
-        "a direction.",
+        "Which values are better, of a command (minimize if left out) or of a metric of your own; named metrics have a "
+        "direction.",
     ),
 ]
 Trials: TypeAlias = Annotated[

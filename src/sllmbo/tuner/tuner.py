@@ -81,8 +81,7 @@ class Tuner:
         pruner: Stops unpromising trials; none by default.
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
-        more: What is tuned beside a space that is not given; what depends on a parameter or value that the space has
-            not is left out.
+        more: What is tuned beside a space that is not given, as far as its conditions can be met there.
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
