@@ -66,6 +66,8 @@ class Task:
     """The problem in words. Untrusted text: it is quoted to a chat model, never followed."""
     estimator: str = ""
     """What is tuned: a name ("lightgbm") or the import path of a class."""
+    candidates: tuple[str, ...] = ()
+    """Names of the estimators to choose among, where not one but the best of several is tuned."""
     metric: str = ""
     direction: Direction = "maximize"
     data: DataFacts | None = None
@@ -100,5 +102,5 @@ class Task:
             if item.name == "earlier":
                 value = [{f.name: getattr(best, f.name) for f in fields(best)} for best in value]
             if value or item.name == "direction":
-                card[item.name] = value
+                card[item.name] = list(value) if item.name == "candidates" else value
         return card

@@ -21,7 +21,7 @@ from sllmbo.tuner import TuneResult
 
 KEYS = {
     *("metric", "direction", "best_value", "best_params", "default_value", "n_trials", "sources", "usage"),
-    *("stop_reason", "study", "storage", "best_interval", "n_repeats"),
+    *("stop_reason", "study", "storage", "best_interval", "n_repeats", "estimator", "shortlist"),
     *("measures", "constraints", "objectives", "pareto", "n_infeasible"),
 }
 FILES = ["best_params.json", "estimator.joblib", "result.json", "trials.csv"]

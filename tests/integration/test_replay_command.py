@@ -17,7 +17,7 @@ import pytest
 from sllmbo.advisors.replay import RecordingAdvisor, read_recording
 from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.cli.progress import Progress
-from sllmbo.cli.rerun import REPEATED, Rerun
+from sllmbo.cli.rerun import LATER, REPEATED, Rerun
 from sllmbo.cli.tune import tune
 from sllmbo.errors import ConfigError, ReplayMismatch, TaskError
 from sllmbo.task import Task
@@ -243,4 +243,4 @@ def test_a_study_in_which_the_clock_decided_is_refused(folder, tmp_path):
 
 def test_every_option_of_tune_is_recorded_or_left_out_on_purpose():
     """A new option of `sllmbo tune` is sorted into one of two lists, so that no replay forgets it."""
-    assert set(inspect.signature(tune).parameters) == {*REPEATED, *LEFT_OUT}
+    assert set(inspect.signature(tune).parameters) == {*REPEATED, *LATER, *LEFT_OUT}

@@ -152,7 +152,8 @@ def advice_from_json(entry: Mapping[str, Any]) -> Advice:
 
 def design_from_json(entry: Mapping[str, Any]) -> SpaceDesign:
     """Return the design that was recorded."""
-    return SpaceDesign(**{**_read(entry), "space": SearchSpace.from_json(entry["space"])})
+    shortlist = tuple((name, reason) for name, reason in entry.get("shortlist", ()))
+    return SpaceDesign(**{**_read(entry), "space": SearchSpace.from_json(entry["space"]), "shortlist": shortlist})
 
 
 def _read(entry: Mapping[str, Any]) -> dict[str, Any]:

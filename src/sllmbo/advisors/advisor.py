@@ -101,6 +101,8 @@ class SpaceDesign:
     prompt_version: str = ""
     usage: Usage = Usage()
     raw: str = ""
+    shortlist: tuple[tuple[str, str], ...] = ()
+    """Where the task names candidates: those that the space is over, each with the reason, the most promising first."""
 
 
 @runtime_checkable

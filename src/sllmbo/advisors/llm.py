@@ -89,6 +89,7 @@ class LLMAdvisor:
         """
         Ask for a search space, with the documented space of the estimator as the reference where one is known.
 
+        Where the task names candidates it is asked which of them are worth a try, and the space is the documented one.
         Parameters that cannot be used go back once, with the reasons; what still cannot be used is left out.
 
         Raises:
@@ -97,6 +98,8 @@ class LLMAdvisor:
         if self._mask_names:
             raise AdviceError("A chat model that is told no names (mask_names=True) cannot design a search space.")
         told = prompts.visible(task, self._privacy)
+        if task.candidates:
+            return self._design_among(task, told)
         prompt = prompts.render_design(told, documented_space(told))
         imperfect: list[tuple[SearchSpace, str]] = []
 
@@ -123,6 +126,26 @@ class LLMAdvisor:
             prompt_version=prompt.version,
             usage=usage,
             raw=raw,
+        )
+
+    def _design_among(self, task: Task, told: Task) -> SpaceDesign:
+        """Ask which of the candidates are worth a try; the space is the documented one over these."""
+        from sllmbo.advisors.knowledge import joint_space
+        from sllmbo.advisors.knowledge.shortlist import most_estimators
+
+        most = most_estimators(task.n_trials)
+        prompt, schema = prompts.render_shortlist(told, most), prompts.shortlist_schema(told, most)
+        answer = self._ask(prompt, schema, lambda reply: prompts.parse_shortlist(reply, task, most))
+        names = [name for name, _ in answer.value]
+        return SpaceDesign(
+            space=joint_space(names, task),
+            rationale=f"The estimators that the chat model would try on these data: {', '.join(names)}.",
+            source="llm",
+            origin=answer.chat_model,
+            prompt_version=prompt.version,
+            usage=answer.usage,
+            raw=answer.raw,
+            shortlist=answer.value,
         )
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
@@ -173,8 +196,8 @@ class LLMAdvisor:
             space=told.space,
             history=told.history,
             # What speaks for an edit are the trials.
-            leeways={} if self._memory == "none" else {names[name]: given for name, given in request.leeways.items()},
-            importance={names[name]: share for name, share in request.importance.items()},
+            leeways={} if self._memory == "none" else _renamed(request.leeways, names),
+            importance=_renamed(request.importance, names),
         )
         return asked, told.masking
 
@@ -230,6 +253,11 @@ class LLMAdvisor:
         )
 
 
+def _renamed(given: Mapping[str, T], names: Mapping[str, str]) -> dict[str, T]:
+    """Return what is given by parameter under other names, as far as these are told."""
+    return {names[name]: value for name, value in given.items() if name in names}
+
+
 class _Asked:
     """What the questions for one piece of advice have cost, and what was replied to them."""
 
@@ -271,4 +299,4 @@ def documented_space(task: Task) -> SearchSpace | None:
     if known is None:
         return None
     kind = task.data.kind if task.data else known.kinds[0]
-    return known.space(kind) if kind in known.kinds else None
+    return known.space(kind, task.data) if kind in known.kinds else None

@@ -66,9 +66,6 @@ Command: TypeAlias = Annotated[
         metavar="LINE",
     ),
 ]
-Direction: TypeAlias = Annotated[
-    Literal["minimize", "maximize"], _option(COMMAND, "Which values of the command are better.")
-]
 ValueFile: TypeAlias = Annotated[
     str | None,
     _option(COMMAND, "Read the value from a JSON file that each run writes.", "--value-file", metavar="FILE[:KEY]"),
@@ -77,15 +74,30 @@ TimeLimit: TypeAlias = Annotated[
     float | None,
     _option(COMMAND, "End a run after so long; its trial fails.", "--time-limit", metavar="SECONDS"),
 ]
+MaxRows: TypeAlias = Annotated[
+    int | None,
+    _option(
+        DATA,
+        "Let trials see a sample of at most N rows, the latest ones with --time; the held-out check and the final fit "
+        "use all.",
+        metavar="N",
+    ),
+]
 
 Estimator: TypeAlias = Annotated[
-    str, _option(SEARCH, "A name (see --list) or the import path of a class.", metavar="NAME")
+    str,
+    _option(
+        SEARCH,
+        "A name (see --list), the import path of a class, or auto for the best of several (auto:NAME,NAME of these).",
+        metavar="NAME",
+    ),
 ]
 Metric: TypeAlias = Annotated[
     str | None,
     _option(
         SEARCH,
-        "What is optimised (see --list); f1_weighted for classes and mae for numbers if left out.",
+        "What is optimised (see --list), or MODULE:FUNCTION of your own, called with estimator, X and y; f1_weighted "
+        "for classes and mae for numbers if left out.",
         metavar="NAME",
     ),
 ]
@@ -114,6 +126,14 @@ Prefer: TypeAlias = Annotated[
     ),
 ]
 Yes: TypeAlias = Annotated[bool, _option(SEARCH, "Confirm what --prefer is read as.", "--yes")]
+Direction: TypeAlias = Annotated[
+    Literal["minimize", "maximize"] | None,
+    _option(
+        SEARCH,
+        "Which values are better, of a command (minimize if left out) or of a metric of your own; named metrics have a "
+        "direction.",
+    ),
+]
 Trials: TypeAlias = Annotated[
     int, _option(SEARCH, "Trials of the study in all; those of earlier runs count.", metavar="N")
 ]
@@ -153,6 +173,23 @@ Transfer: TypeAlias = Annotated[
         "Whether a study that begins starts from the best of earlier studies in its --storage, of the same estimator "
         "on similar data. Without --storage there are none: each study has a file of its own.",
         "--transfer/--no-transfer",
+    ),
+]
+Ensemble: TypeAlias = Annotated[
+    int | None,
+    _option(
+        SEARCH,
+        "Average the best of N different configurations, with weights found on rows they were not fitted on; costs as "
+        "much as N trials.",
+        metavar="N",
+    ),
+]
+Preprocessing: TypeAlias = Annotated[
+    bool,
+    _option(
+        SEARCH,
+        "Tune how features are scaled, encoded and filled in, too, where the estimator does not do it itself.",
+        "--preprocessing",
     ),
 ]
 FixedSpace: TypeAlias = Annotated[

@@ -26,11 +26,11 @@ from sllmbo.cli.options import (
 )
 from sllmbo.errors import ConfigError, SllmboError
 
-_OF_DATA = ("data", "target", "kind", "drop", "time_column", "group", "cv", "holdout", "estimator")
-_NOT_MEASURED = ("constraint", "objective", "prefer")
-_OF_COMMANDS = ("direction", "value_file", "time_limit")
+_OF_DATA = ("data", "target", "kind", "drop", "time_column", "group", "cv", "holdout", "estimator", "max_rows")
+_NOT_MEASURED = ("constraint", "objective", "prefer", "ensemble", "preprocessing")
+_OF_COMMANDS = ("value_file", "time_limit")
 _ADVICE = ("llm", "base_url", "reply_mode", "privacy", "mask_names", "memory")
-_SEARCH = ("direction", "patience", "method", "init", "prefetch", "fixed_space", "repeats", "seed", "description")
+_SEARCH = ("patience", "method", "init", "prefetch", "fixed_space", "repeats", "seed", "description")
 
 
 def check_data(context: typer.Context, data: Path | None, target: str | None) -> tuple[Path, str]:
@@ -108,7 +108,6 @@ def tune_command(context: typer.Context, options: Mapping[str, Any]) -> int:
                 privacy=advice["privacy"],
                 mask_names=advice["mask_names"],
             ),
-            notes=(),
             storage=without_password(url),
         )
         try:
@@ -126,6 +125,7 @@ def tune_command(context: typer.Context, options: Mapping[str, Any]) -> int:
                 on_start=watch.on_start,
                 callbacks=(watch.after_trial, interrupts.check),
                 **{name: options[name] for name in _SEARCH},
+                direction=options["direction"] or "minimize",
             )
         except SllmboError:
             with contextlib.suppress(OSError):  # it is kept where it holds anything

@@ -45,12 +45,14 @@ def default_study_name(data: Path, estimator: str, method: str, llm: str, seed: 
     """Return a readable name that is the same for the same command; a chat model and its memory are part of it."""
     from sllmbo.advisors.choose import REPLAYS
     from sllmbo.tuner.methods import ADVISED
+    from sllmbo.tuner.several import is_auto
 
     stem = re.sub(r"(\.(csv|tsv|gz|parquet|pq))+$", "", data.name, flags=re.IGNORECASE)
     advised = ""
     if method in ADVISED and llm != "offline" and not llm.startswith(REPLAYS):
         advised = f"-{llm}" if memory == "digest" else f"-{llm}-{memory}"
-    return slug(f"{stem}-{re.split('[.:]', estimator)[-1]}-{method}{advised}-seed{seed}")
+    named = estimator if is_auto(estimator) else re.split("[.:]", estimator)[-1]
+    return slug(f"{stem}-{named}-{method}{advised}-seed{seed}")
 
 
 def made(folder: Path) -> Path:

@@ -16,6 +16,8 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
+from sllmbo.space.branches import ROOT
+
 _LABEL = 10
 _PLAIN_WIDTH = 200
 """Columns that a line of a trial has where there is no terminal."""
@@ -155,7 +157,8 @@ def _reason(record: Mapping[str, Any]) -> tuple[str, str]:
     if record["fallback"]:
         return f"no advice: {printable(record['fallback'])}", "yellow"
     if record["rationale"]:
-        return printable(record["rationale"]), "dim"
+        of = f"{record['params'][ROOT]}: " if ROOT in record["params"] else ""
+        return printable(f"{of}{record['rationale']}"), "dim"
     return ", ".join(f"{name}={short(value)}" for name, value in record["params"].items()), "dim"
 
 

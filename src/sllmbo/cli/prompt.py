@@ -74,8 +74,11 @@ def prompt(
     time_column: arguments.TimeColumn = None,
     group: arguments.Group = None,
     holdout: arguments.Holdout = 0.2,
+    max_rows: arguments.MaxRows = None,
     estimator: arguments.Estimator = "lightgbm",
     metric: arguments.Metric = None,
+    direction: arguments.Direction = None,
+    preprocessing: arguments.Preprocessing = False,
     trials: arguments.Trials = 50,
     method: arguments.Method = "llm-tpe",
     space: arguments.Space = None,
@@ -115,6 +118,9 @@ def prompt(
             metric=metric,
             n_trials=trials,
             holdout_share=holdout,
+            max_rows=max_rows,
+            direction=direction,
+            preprocessing=preprocessing,
             seed=seed,
             description=description,
         )
@@ -180,7 +186,7 @@ def _documented(task: Task, spec: Any) -> SearchSpace:
     from sllmbo.tuner.derive import derive_space
     from sllmbo.tuner.tuner import Tuner
 
-    return Tuner(task=task, llm="offline", derive=lambda: derive_space(spec)).space
+    return Tuner(task=task, llm="offline", derive=lambda: derive_space(spec), more=spec.preparation).space
 
 
 def _next_purpose(space: SearchSpace | None, stored: Study | None, *, mask_names: bool) -> Purpose:
@@ -204,6 +210,7 @@ def _render(
     fixed_space: bool,
 ) -> tuple[Prompt, dict[str, Any]]:
     from sllmbo import prompts
+    from sllmbo.advisors.knowledge.shortlist import most_estimators
     from sllmbo.advisors.llm import documented_space, memory_of
     from sllmbo.history import History
     from sllmbo.samplers import AdvisedSampler, study_history
@@ -217,6 +224,9 @@ def _render(
         if mask_names:
             raise ConfigError("With --mask-names no chat model is asked for a search space; see --purpose opening.")
         told = prompts.visible(task, privacy)
+        if task.candidates:
+            most = most_estimators(task.n_trials)
+            return prompts.render_shortlist(told, most), prompts.shortlist_schema(told, most)
         return prompts.render_design(told, documented_space(told)), prompts.design_schema()
     history, memo = History(task.direction), None
     leeways: dict[str, Leeway] = {}
@@ -232,8 +242,8 @@ def _render(
         space = box.present
     told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
     names = told_all.masking.names
-    open_ = {names[name]: leeway for name, leeway in leeways.items()}
-    matters = {names[name]: share for name, share in importance(space, history).items()}
+    open_ = {names[name]: leeway for name, leeway in leeways.items() if name in names}
+    matters = {names[name]: share for name, share in importance(space, history).items() if name in names}
     sampler = inspect.signature(AdvisedSampler).parameters
     n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default
     rendered = prompts.render_suggestions(

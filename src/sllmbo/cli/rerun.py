@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages import InMemoryStorage
@@ -66,6 +67,11 @@ REPEATED = (
 )
 """Options of `sllmbo tune` that decide what comes out, beside the data, the search space and the advice."""
 
+LATER: Mapping[str, Any] = MappingProxyType(
+    {"direction": None, "max_rows": None, "ensemble": None, "preprocessing": False}
+)
+"""The same that recordings from before them do not have, with what they were then."""
+
 _PREFETCH = "prefetch"
 """The option of `sllmbo tune` with which the clock decides as well; recordings from before it have none."""
 
@@ -102,7 +108,7 @@ def record_run(
         {
             "data": {"path": str(data), "sha256": _sha256(data)},
             "versions": _versions(),
-            "options": {name: options[name] for name in (*REPEATED, _PREFETCH)},
+            "options": {name: options[name] for name in (*REPEATED, *LATER, _PREFETCH)},
             "space": None if space is None else space.to_json(),
         }
     )
@@ -223,7 +229,7 @@ class Rerun:
     def _run(
         self, run: Run, advisor: Advisor, storage: InMemoryStorage, progress: Progress, check: Callable[[], None]
     ) -> TuneResult:
-        given, space = run.settings["options"], run.settings["space"]
+        given, space = {**LATER, **run.settings["options"]}, run.settings["space"]
         dataset = from_frame(
             read_table(self._data),
             given["target"],
@@ -238,7 +244,6 @@ class Rerun:
             data=data_in_words(self._data, dataset),
             judging=judging_in_words(dataset, given["cv"], given["holdout"]),
             advisor=f"no chat model: the advice recorded in {self._path}",
-            notes=dataset.notes,
             storage="memory",
         )
 
@@ -271,6 +276,7 @@ class Rerun:
             fixed_space=given["fixed_space"],
             repeats=given["repeats"],
             transfer=[EarlierBest(**best) for best in self._runs[0].trials[0].get(_DECISION, {}).get(_EARLIER, ())],
+            **{name: given[name] for name in LATER},
             storage=storage,
             study_name=f"replay of {self._path.name}",
             seed=given["seed"],

@@ -131,7 +131,6 @@ def retune(
             data=data_in_words(data, dataset),
             judging=judging_in_words(dataset, cv, holdout),
             advisor=advisor_in_words(method, llm, base_url, privacy=privacy, mask_names=mask_names),
-            notes=dataset.notes,
             storage=without_password(url),
         )
         is_new = not folder.exists()

@@ -35,8 +35,11 @@ def space(
     time_column: arguments.TimeColumn = None,
     group: arguments.Group = None,
     holdout: arguments.Holdout = 0.2,
+    max_rows: arguments.MaxRows = None,
     estimator: arguments.Estimator = "lightgbm",
     metric: arguments.Metric = None,
+    direction: arguments.Direction = None,
+    preprocessing: arguments.Preprocessing = False,
     trials: arguments.Trials = 50,
     seed: arguments.Seed = 0,
     llm: arguments.Llm = "offline",
@@ -64,10 +67,13 @@ def space(
             metric=metric,
             n_trials=trials,
             holdout_share=holdout,
+            max_rows=max_rows,
+            direction=direction,
+            preprocessing=preprocessing,
             seed=seed,
             description=description,
         )
-        tuner = Tuner(task=plan.task, llm=advisor, derive=lambda: derive_space(plan.spec))
+        tuner = Tuner(task=plan.task, llm=advisor, derive=lambda: derive_space(plan.spec), more=plan.spec.preparation)
     except SllmboError as error:
         print(error, file=sys.stderr)
         return 2
@@ -83,6 +89,7 @@ def _table(space: SearchSpace, estimator: str, record: dict[str, Any]) -> str:
     head = [f"Search space of {estimator}, {made_by}"]
     if record.get("rationale"):
         head.append(record["rationale"])
+    head += [f"{name}: {reason}" for name, reason in record.get("shortlist", ())]
     columns = ("parameter", "type", "range", "default", "only when", "note")
     rows = [columns, *(_row(name, parameter) for name, parameter in space.items())]
     shown = [[printable(cell)[:_WIDEST] for cell in row] for row in rows]

@@ -27,10 +27,15 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
         progress.fact("Held out", _held_out(result))
     if result.measures:
         progress.fact("Measured", ", ".join(f"{name} {short(told)}" for name, told in result.measures.items()))
+    if result.heldout_ensemble is not None or result.ensemble:
+        progress.fact("Ensemble", _ensemble(result))
     progress.fact("Params", ", ".join(_params(result)))
     if result.pareto:
         _tell_front(progress, result)
     progress.line()
+    if result.shortlist:
+        _tell_shortlist(progress, result)
+        progress.line()
     _tell_sources(progress, result)
     progress.line()
     progress.fact("Advisor", _cost(result))
@@ -66,6 +71,29 @@ def _held_out(result: TuneResult) -> str:
     verdict = "the same as" if not gain else f"{'better' if gain > 0 else 'worse'} by"
     shown = "" if not gain else f" {_share(abs(gain), result.heldout_default)}"
     return f"{text} (default {number(result.heldout_default)}, {verdict}{shown or ' the default'})"
+
+
+def _ensemble(result: TuneResult) -> str:
+    assert result.ensemble_value is not None
+    text = f"{len(result.ensemble)} configurations together: {number(result.ensemble_value)} over the folds"
+    if result.heldout_ensemble is None or result.heldout_best is None:
+        return text
+    gain = result.heldout_ensemble - result.heldout_best
+    gain = -gain if result.direction == "minimize" else gain
+    verdict = (
+        "the same as"
+        if not gain
+        else f"{'better' if gain > 0 else 'worse'} by {_share(abs(gain), result.heldout_best)} than"
+    )
+    return f"{text}, {number(result.heldout_ensemble)} held out ({verdict} the best one alone)"
+
+
+def _tell_shortlist(progress: Progress, result: TuneResult) -> None:
+    progress.line(f"{'estimator':<24}{'trials':>7}{'failed':>8}{'default':>12}{'best':>12}", "bold")
+    for entry in result.shortlist:
+        values = f"{number(entry['default_value']):>12}{number(entry['best_value']):>12}"
+        line = f"{printable(entry['estimator']):<24}{entry['trials']:>7}{entry['failed']:>8}{values}"
+        progress.line(line, "green" if entry["estimator"] == result.estimator_name else "")
 
 
 def _share(gain: float, than: float) -> str:

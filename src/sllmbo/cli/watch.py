@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -14,6 +15,7 @@ from sllmbo.cli.progress import HEADINGS, Progress, duration
 from sllmbo.tuner.result import trial_records
 from sllmbo.tuner.transfer import CARD, TRANSFER
 from sllmbo.tuner.tuner import SPACE
+from sllmbo.tuner.tuning import NOTES
 
 
 class Watch:
@@ -26,7 +28,6 @@ class Watch:
         data: The data in words, or the command.
         judging: How a configuration is judged, in words.
         advisor: Who advises, in words.
-        notes: What was done to the data.
         storage: Where the study lies, as it may be shown.
         label: What *data* is.
     """
@@ -39,13 +40,12 @@ class Watch:
         data: str,
         judging: str,
         advisor: str,
-        notes: Sequence[str],
         storage: str,
         label: str = "Data",
     ) -> None:
         self._progress = progress
         self._n_trials = n_trials
-        self._data, self._judging, self._advisor, self._notes = data, judging, advisor, notes
+        self._data, self._judging, self._advisor = data, judging, advisor
         self._storage, self._label = storage, label
         self._done_before = 0
         self._started = time.monotonic()
@@ -53,13 +53,11 @@ class Watch:
     def on_start(self, study: Study) -> None:
         """Print what is tuned, on what, and how."""
         card, space = study.user_attrs[CARD], study.user_attrs[SPACE]
-        designer = " (designed by the chat model)" if space["source"] == "llm" else ""
         show = self._progress.fact
         show(self._label, self._data)
-        for note in self._notes:
+        for note in study.user_attrs.get(NOTES, ()):
             show("", note, "dim")
-        tuned = f"{card['estimator']}: " if "estimator" in card else ""
-        show("Tuned", f"{tuned}{', '.join(space['space'])}{designer}")
+        self._tell_tuned(f"{card['estimator']}: " if "estimator" in card else "", space)
         show("Metric", f"{card['metric']} ({card['direction']}), {self._judging}")
         for bound in card.get("constraints", ()):
             show("", f"must keep {bound}")
@@ -80,6 +78,21 @@ class Watch:
             self._progress.line(HEADINGS, "bold")
         self._started = time.monotonic()
         self._tell_next(done)
+
+    def _tell_tuned(self, estimator: str, space: Mapping[str, Any]) -> None:
+        show = self._progress.fact
+        by_chat_model = space["source"] == "llm"
+        if not space.get("shortlist"):
+            designer = " (designed by the chat model)" if by_chat_model else ""
+            show("Tuned", f"{estimator}{', '.join(space['space'])}{designer}")
+            return
+        names = [name for name, _ in space["shortlist"]]
+        chooser = "the chat model" if by_chat_model else "the rules"
+        show(
+            "Tuned", f"the best of {', '.join(names)} (chosen by {chooser}), with {len(space['space']) - 1} parameters"
+        )
+        for name, reason in space["shortlist"]:
+            show("", f"{name}: {reason}", "dim")
 
     def after_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Print the line of *trial*."""

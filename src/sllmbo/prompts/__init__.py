@@ -26,6 +26,7 @@ from sllmbo.prompts.replies import (
     parse_suggestions,
     suggestions_schema,
 )
+from sllmbo.prompts.shortlist import parse_shortlist, render_shortlist, shortlist_schema
 from sllmbo.prompts.shown import Shown, shown
 
 __all__ = [
@@ -49,10 +50,13 @@ __all__ = [
     "parse_condense",
     "parse_design",
     "parse_edits",
+    "parse_shortlist",
     "parse_suggestions",
     "render_condense",
     "render_design",
+    "render_shortlist",
     "render_suggestions",
+    "shortlist_schema",
     "shown",
     "suggestions_schema",
     "visible",

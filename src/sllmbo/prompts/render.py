@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,6 +18,7 @@ from sllmbo.prompts.replies import suggestions_schema
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
+from sllmbo.space.branches import ROOT, branches
 from sllmbo.task import DataFacts, EarlierBest, Task
 
 DIGEST = DigestMemory()
@@ -182,8 +183,19 @@ def _beaten(best: EarlierBest) -> str:
 
 
 def space_table(space: SearchSpace, longest_note: int) -> str:
-    """Return one line for each parameter: range, scale, default, condition, and what was noted on it, cut to length."""
-    return "\n".join(f"{words.name(name)}: {_described(parameter, longest_note)}" for name, parameter in space.items())
+    """
+    Return one line for each parameter: range, scale, default, condition, and what was noted on it, cut to length.
+
+    Of several estimators the name of a parameter tells to which it belongs, so that condition is said once.
+    """
+    several = branches(space)
+    lines = []
+    for name, parameter in space.items():
+        if several and parameter.condition is not None and parameter.condition.parameter == ROOT:
+            parameter = replace(parameter, condition=None)
+        once = ", the parameters that begin with its name exist" if several and name == ROOT else ""
+        lines.append(f"{words.name(name)}: {_described(parameter, longest_note)}{once}")
+    return "\n".join(lines)
 
 
 def _described(parameter: Parameter, longest_note: int) -> str:

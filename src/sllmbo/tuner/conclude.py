@@ -17,14 +17,24 @@ from sllmbo.goals import INFEASIBLE
 from sllmbo.history import History, Observation
 from sllmbo.samplers import study_history
 from sllmbo.samplers._failure import describe_error
+from sllmbo.space.branches import ROOT
 from sllmbo.tuner.data import Dataset
+from sllmbo.tuner.ensemble import best_distinct, select_ensemble
 from sllmbo.tuner.estimators import EstimatorSpec
-from sllmbo.tuner.evaluation import fit, score_on
+from sllmbo.tuner.evaluation import Split, fit, fitted, score_on
 from sllmbo.tuner.measures import Goals
 from sllmbo.tuner.metrics import Metric
 from sllmbo.tuner.plan import Plan
 from sllmbo.tuner.resampling import standard_error
-from sllmbo.tuner.result import TuneResult, count_sources, pareto_front, study_worth, total_usage, trial_records
+from sllmbo.tuner.result import (
+    TuneResult,
+    count_sources,
+    pareto_front,
+    shortlist_records,
+    study_worth,
+    total_usage,
+    trial_records,
+)
 from sllmbo.tuner.tuner import Tuner, without_password
 
 _logger = logging.getLogger("sllmbo")
@@ -44,6 +54,8 @@ def conclude(
     seed: int,
     stop_reason: str,
     storage: str | BaseStorage | None,
+    splits: Sequence[Split] = (),
+    ensemble: int | None = None,
 ) -> TuneResult:
     """
     Return what the study found, with the held-out scores and the fitted estimator.
@@ -51,7 +63,7 @@ def conclude(
     Raises:
         TaskError: If no trial is complete.
     """
-    spec, metric, train, test = plan.spec, plan.metric, plan.train, plan.test
+    spec, metric, full, test = plan.spec, plan.metric, plan.full, plan.test
     records = trial_records(tuner.study)
     history = study_history(tuner.study)
     best = _winner(tuner, history, seed)
@@ -60,13 +72,25 @@ def conclude(
     measured = history[best.trial].details
     default = next((o for o in history.complete() if o.source == "default"), None)
     default_params = default.params if default is not None else None
-    heldout_best = heldout_error = heldout_default = None
+    together = None
+    if ensemble is not None:
+        chosen = best_distinct(history, ensemble)
+        together = _or_warn("ensemble", lambda: select_ensemble(spec, chosen, plan.train, splits, metric, seed=seed))
+
+    def final(rows: Dataset) -> Any:
+        return (
+            fit(spec, best.params, rows, seed) if together is None else fitted(together.build(spec, rows, seed), rows)
+        )
+
+    heldout_best = heldout_error = heldout_default = heldout_ensemble = None
     if test is not None:
-        heldout_best, heldout_error = _heldout(spec, best.params, train, test, metric, seed, resamples=_RESAMPLES)
+        heldout_best, heldout_error = _heldout(spec, best.params, full, test, metric, seed, resamples=_RESAMPLES)
         if default_params:
-            heldout_default, _ = _heldout(spec, default_params, train, test, metric, seed)
-    fitted = _or_warn("fitted estimator", lambda: fit(spec, best.params, dataset, seed))
-    _check_fitted(fitted, goals, dataset)
+            heldout_default, _ = _heldout(spec, default_params, full, test, metric, seed)
+        if together is not None:
+            heldout_ensemble = _or_warn("held-out score", lambda: score_on(final(full), test, metric))
+    last = _or_warn("fitted estimator", lambda: final(dataset))
+    _check_fitted(last, goals, dataset)
     return TuneResult(
         metric=metric.name,
         direction=metric.direction,
@@ -82,6 +106,9 @@ def conclude(
         heldout_best=heldout_best,
         heldout_error=heldout_error,
         heldout_default=heldout_default,
+        ensemble=() if together is None else tuple({"weight": n, "params": dict(p)} for p, n in together.members),
+        ensemble_value=None if together is None else together.value,
+        heldout_ensemble=heldout_ensemble,
         n_trials=len(records),
         n_failed=sum(record["state"] == "fail" for record in records),
         n_pruned=sum(record["state"] == "pruned" for record in records),
@@ -92,11 +119,12 @@ def conclude(
         stop_reason=stop_reason,
         study=tuner.study.study_name,
         storage=without_password(storage) if isinstance(storage, str) else None,
-        estimator_name=spec.name,
+        estimator_name=str(best.params.get(ROOT)) if plan.task.candidates else spec.name,
+        shortlist=shortlist_records(tuner.study, records),
         advisor=_advisor_of(tuner, records),
-        notes=dataset.notes,
+        notes=plan.notes,
         trials=tuple(records),
-        estimator=fitted,
+        estimator=last,
     )
 
 
@@ -140,7 +168,7 @@ def _check_fitted(estimator: Any, goals: Goals, dataset: Dataset) -> None:
 def _heldout(
     spec: EstimatorSpec,
     params: Mapping[str, Any],
-    train: Dataset,
+    full: Dataset,
     test: Dataset,
     metric: Metric,
     seed: int,
@@ -148,12 +176,12 @@ def _heldout(
     resamples: int = 0,
 ) -> tuple[float | None, float | None]:
     """Return the score of a configuration on the rows set aside and, where wanted, its standard error."""
-    fitted = _or_warn("held-out score", lambda: fit(spec, params, train, seed))
-    value = None if fitted is None else _or_warn("held-out score", lambda: score_on(fitted, test, metric))
+    one = _or_warn("held-out score", lambda: fit(spec, params, full, seed))
+    value = None if one is None else _or_warn("held-out score", lambda: score_on(one, test, metric))
     if value is None or not resamples:
         return value, None
     try:
-        return value, standard_error(fitted, test, metric, resamples=resamples, seed=seed)
+        return value, standard_error(one, test, metric, resamples=resamples, seed=seed)
     except TaskError:  # too few rows to draw from
         return value, None
 

@@ -11,13 +11,14 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
 from sllmbo._optional import require
 from sllmbo.advisors.knowledge import KnownEstimator, known_estimators
 from sllmbo.errors import TaskError
+from sllmbo.space import Categorical
 from sllmbo.task import Kind
 from sllmbo.tuner.data import Dataset
 
@@ -76,14 +77,17 @@ class EstimatorSpec:
     """The unfitted estimator whose copies are tuned."""
     given: bool = False
     """Whether it was given as an instance: it then gets the rows as they are, where it can take them."""
+    preparation: Mapping[str, Categorical] = field(default_factory=dict)
+    """What of the preparation of features is tuned, too; see `sllmbo.tuner.preparation`."""
 
     def parameters(self) -> dict[str, Any]:
         """Return what can be set, with the values that are set now; sub-estimators themselves are left out."""
-        return {
+        own = {
             name: value
             for name, value in _all_parameters(self.prototype).items()
             if not hasattr(value, "get_params") and not name.endswith(("steps", "transformers", "transformer_list"))
         }
+        return {**own, **{name: parameter.default for name, parameter in self.preparation.items()}}
 
     def build(self, params: Mapping[str, Any], dataset: Dataset, seed: int, *, n_jobs: int | None = None) -> Any:
         """
@@ -99,12 +103,14 @@ class EstimatorSpec:
             TaskError: If the estimator does not have one of the parameters.
         """
         known = _all_parameters(self.prototype)
+        prepared = {name: str(value) for name, value in params.items() if name in self.preparation}
+        params = {name: value for name, value in params.items() if name not in self.preparation}
         for name in params:
             if name not in known:
                 raise TaskError(_unknown_parameter(name, self.name, known))
         n_jobs = threads_for(dataset) if n_jobs is None else n_jobs
         estimator = _set(self.prototype, {**_machine_settings(self.prototype, known, seed, n_jobs), **params})
-        return _for_raw_rows(estimator, dataset, given=self.given)
+        return _for_raw_rows(estimator, dataset, prepared, given=self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +258,30 @@ def _machine_settings(estimator: Any, known: Mapping[str, Any], seed: int, n_job
     return {name: v for name, v in settings.items() if name not in own and not _synonym(name, dict.fromkeys(own))}
 
 
-def _for_raw_rows(estimator: Any, dataset: Dataset, *, given: bool) -> Any:
+def with_preparation(spec: EstimatorSpec, dataset: Dataset) -> EstimatorSpec:
+    """Return *spec* with what of the preparation of the features of *dataset* can be tuned for it."""
+    from sklearn.pipeline import Pipeline
+
+    from sllmbo.tuner.preparation import choices
+
+    estimator = spec.prototype
+    as_it_is = isinstance(estimator, Pipeline) or (spec.given and _takes_as_it_is(estimator, dataset))
+    if as_it_is or _takes_categories(estimator):
+        return spec
+    columns = dataset.columns
+    missing = bool(columns.apply(dataset.X)[columns.numeric].isna().to_numpy().any())
+    return replace(spec, preparation=choices(columns, trees=_is_of_trees(estimator), missing=missing))
+
+
+def _takes_categories(estimator: Any) -> bool:
+    return _root(estimator) in _BOOSTING or _class_name(estimator).startswith("HistGradientBoosting")
+
+
+def _is_of_trees(estimator: Any) -> bool:
+    return any(word in _class_name(estimator) for word in ("Forest", "Tree", "AdaBoost", "GradientBoosting"))
+
+
+def _for_raw_rows(estimator: Any, dataset: Dataset, prepared: Mapping[str, str], *, given: bool) -> Any:
     from sklearn.pipeline import Pipeline
 
     from sllmbo.tuner.preprocess import SelectColumns
@@ -263,18 +292,21 @@ def _for_raw_rows(estimator: Any, dataset: Dataset, *, given: bool) -> Any:
     if given and _takes_as_it_is(estimator, dataset):
         return inner
     columns = SelectColumns(dataset.columns)
-    return Pipeline([("columns", columns), ("prepare", _preparation(estimator, dataset)), ("estimator", inner)])
+    return Pipeline(
+        [("columns", columns), ("prepare", _preparation(estimator, dataset, prepared)), ("estimator", inner)]
+    )
 
 
-def _preparation(estimator: Any, dataset: Dataset) -> Any:
-    from sllmbo.tuner.preprocess import NativeCategories, dense
+def _preparation(estimator: Any, dataset: Dataset, prepared: Mapping[str, str]) -> Any:
+    from sllmbo.tuner.preparation import dense
+    from sllmbo.tuner.preprocess import NativeCategories
 
-    library, columns = _root(estimator), dataset.columns
-    if library in _BOOSTING or _class_name(estimator).startswith("HistGradientBoosting"):
+    columns = dataset.columns
+    if _takes_categories(estimator):
         bins = getattr(estimator, "max_bins", None)  # scikit-learn refuses more levels than bins
-        return NativeCategories(columns.categorical, max_levels=bins, as_text=library == "catboost")
-    trees = any(word in _class_name(estimator) for word in ("Forest", "Tree", "AdaBoost", "GradientBoosting"))
-    return dense(columns, one_hot=not trees, scale=not trees)
+        return NativeCategories(columns.categorical, max_levels=bins, as_text=_root(estimator) == "catboost")
+    usual = {} if _is_of_trees(estimator) else {"scaling": "standard", "encoding": "one_hot"}
+    return dense(columns, dataset.kind, **{**usual, **prepared})
 
 
 def _wrapped(estimator: Any, dataset: Dataset, *, given: bool) -> Any:

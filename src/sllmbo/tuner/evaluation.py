@@ -161,7 +161,11 @@ def evaluate(
 
 def fit(spec: EstimatorSpec, params: Mapping[str, Any], dataset: Dataset, seed: int) -> Any:
     """Return the estimator fitted on *dataset*, ready for raw rows; its warnings are silenced."""
-    estimator = spec.build(params, dataset, seed)
+    return fitted(spec.build(params, dataset, seed), dataset)
+
+
+def fitted(estimator: Any, dataset: Dataset) -> Any:
+    """Return *estimator* fitted on *dataset*; its warnings are silenced."""
     with _calm(dataset):
         return estimator.fit(dataset.X, dataset.y)
 

@@ -19,6 +19,7 @@ from sllmbo.samplers._edits import Edits
 from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import Decision
 from sllmbo.space import SearchSpace
+from sllmbo.space.branches import branch, branches, outside
 from sllmbo.task import Task
 
 Method: TypeAlias = Literal["llm-tpe", "llm", "tpe", "random", "gp", "cma"]
@@ -96,9 +97,21 @@ def _partner(method: str) -> BaseSampler:
     return samplers.get(method, TPESampler)()
 
 
+def branch_defaults(space: SearchSpace) -> Sequence[Decision]:
+    """Return the default configuration of each estimator of *space* but the first, which is the default of all."""
+    usual = space.default_params()
+    defaults = []
+    for name in branches(space):
+        params = branch(space, name).default_params()
+        if params is not None and (whole := outside(params, name)) != usual:
+            said = f"The default configuration of {name}."
+            defaults.append(Decision(source="default", params=whole, rationale=said))
+    return tuple(defaults)
+
+
 def tuned_anchors(task: Task, space: SearchSpace) -> Sequence[Decision]:
     """Return the published tuned defaults of the task's estimator, as far as *space* has their parameters."""
-    known = find_estimator(task.estimator or task.description)
+    known = None if task.candidates else find_estimator(task.estimator or task.description)
     if known is None or task.data is None:
         return ()
     anchors = []

@@ -5,6 +5,7 @@ Metrics by name: scikit-learn's scorers, valued as scikit-learn values them, and
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -97,8 +98,8 @@ def resolve_metric(
     one in sorted order, as scikit-learn's ROC AUC does.
 
     Args:
-        metric: A name of scikit-learn's or a plain one, a function of (estimator, X, y), or None for
-            `f1_weighted` or `mae`.
+        metric: A name of scikit-learn's or a plain one, a function of (estimator, X, y) or where it lies
+            ("module:function"), or None for `f1_weighted` or `mae`.
         kind: The kind of the data.
         n_classes: Its classes.
         direction: Which values are better. Needed for a function; a name has its own.
@@ -110,6 +111,8 @@ def resolve_metric(
         if direction is None:
             raise TaskError("A metric that is a function has no direction; say direction='maximize' or 'minimize'.")
         return Metric(getattr(metric, "__name__", type(metric).__name__), direction, scorer=metric)
+    if metric and ":" in metric:
+        return _own_metric(metric, direction)
     name = _spelled(metric) if metric else ("f1_weighted" if kind == "classification" else "mae")
     known = metric_names()
     if name not in known:
@@ -125,6 +128,22 @@ def resolve_metric(
     if direction not in (None, known[name]):
         raise TaskError(f"The metric {name!r} is to {known[name]}, not to {direction}; leave the direction out.")
     return Metric(name, known[name], scorer=_scorer(name, n_classes))
+
+
+def _own_metric(path: str, direction: Direction | None) -> Metric:
+    """Return the metric of a function "module:function"; of scikit-learn's own scorers more is better."""
+    module_name, _, name = path.partition(":")
+    try:
+        scorer = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise TaskError(f"The metric {path!r} cannot be imported ({error}); check module and function.") from error
+    if not callable(scorer):
+        raise TaskError(f"The metric {path!r} is {scorer!r}, no function of (estimator, X, y); name one.")
+    if direction is None and type(scorer).__module__ == "sklearn.metrics._scorer":
+        direction = "maximize"
+    if direction is None:
+        raise TaskError(f"The metric {path!r} has no direction; say 'maximize' or 'minimize' (--direction).")
+    return Metric(path, direction, scorer=scorer)
 
 
 _SUGGESTED: dict[Kind, tuple[str, ...]] = {

@@ -17,10 +17,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.utils.metaestimators import available_if
 
 from sllmbo.errors import TaskError
@@ -280,25 +278,6 @@ class NativeCategories(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         levels = pd.Index(self.levels_[name])
         codes = levels.get_indexer(pd.Index(series))  # -1, which means missing, for unknown levels
         return pd.Series(pd.Categorical.from_codes(codes, categories=levels), index=series.index)
-
-
-def dense(columns: Columns, *, one_hot: bool, scale: bool) -> ColumnTransformer:
-    """
-    Return a transformer of features into dense numbers without missing values.
-
-    Args:
-        columns: The plan that gave the features.
-        one_hot: Encode text as one column per level (rare ones together), else as one column of codes.
-        scale: Give numbers mean 0 and deviation 1.
-    """
-    impute = SimpleImputer(strategy="median", keep_empty_features=True)
-    numbers = Pipeline([("impute", impute), ("scale", StandardScaler())]) if scale else impute
-    encoder = (
-        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, max_categories=50, sparse_output=False)
-        if one_hot
-        else OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2)
-    )
-    return ColumnTransformer([("numeric", numbers, columns.numeric), ("categorical", encoder, columns.categorical)])
 
 
 def scaled_target(estimator: Any) -> TransformedTargetRegressor:

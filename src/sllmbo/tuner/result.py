@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from sllmbo.samplers._record import (
 )
 from sllmbo.samplers._repeats import REPEAT
 from sllmbo.samplers._turns import all_trials, is_abandoned
+from sllmbo.space import SearchSpace
+from sllmbo.space.branches import ROOT, branches
 from sllmbo.usage import Usage
 from sllmbo.worth import Worth, measure_worth
 
@@ -59,6 +62,12 @@ class TuneResult:
     """Its standard error, by the bootstrap over these rows."""
     heldout_default: float | None = None
     """The same for the default configuration."""
+    ensemble: tuple[Mapping[str, Any], ...] = ()
+    """The members of the ensemble that `estimator` is, if one was asked for: "weight" and "params" of each."""
+    ensemble_value: float | None = None
+    """The ensemble's mean over the folds, by which it was selected."""
+    heldout_ensemble: float | None = None
+    """The metric of the ensemble on the rows that no trial saw."""
     best_interval: tuple[float, float] | None = None
     """Of 95 % for the expected value, where repeats have shown that values are noisy."""
     n_repeats: int = 0
@@ -88,6 +97,9 @@ class TuneResult:
     storage: str | None
     """URL of the storage, without a password; None if the study was kept in memory."""
     estimator_name: str = ""
+    """What was tuned; of several estimators the one that won."""
+    shortlist: tuple[Mapping[str, Any], ...] = ()
+    """Of several estimators: each with the "reason" it was tried, "trials", "failed", "default_value", "best_value"."""
     advisor: str = ""
     """Who advised: "rules (no chat model)", a chat model's name, "" if nobody."""
     notes: tuple[str, ...] = ()
@@ -95,7 +107,7 @@ class TuneResult:
     trials: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """One record per finished trial: number, state, value, source, rationale, failure, parameters, ..."""
     estimator: Any = field(default=None, repr=False, compare=False)
-    """The best configuration, fitted on all rows; predicts from raw rows."""
+    """The best configuration, or the ensemble, fitted on all rows; predicts from raw rows."""
 
     @property
     def gain(self) -> float | None:
@@ -114,6 +126,8 @@ class TuneResult:
             "best_interval": list(self.best_interval) if self.best_interval is not None else None,
             "n_repeats": self.n_repeats,
             "best_params": dict(self.best_params),
+            "estimator": self.estimator_name,
+            "shortlist": [dict(entry) for entry in self.shortlist],
             "default_value": self.default_value,
             "measures": dict(self.measures),
             "constraints": list(self.constraints),
@@ -175,7 +189,7 @@ class TuneResult:
         record["worth"] = Worth.from_json(record["worth"]) if record.get("worth") else None
         interval = record.get("best_interval")
         record["best_interval"] = tuple(interval) if interval is not None else None
-        for name in ("notes", "trials", "constraints", "pareto"):
+        for name in ("notes", "trials", "constraints", "pareto", "shortlist", "ensemble"):
             record[name] = tuple(record.get(name, ()))
         fitted = None
         if estimator and (Path(folder) / ESTIMATOR).exists():
@@ -258,6 +272,33 @@ def _record(trial: FrozenTrial, improved: bool) -> dict[str, Any]:
         "seconds": seconds,
         "params": dict(trial.params),
     }
+
+
+def shortlist_records(study: Study, records: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return one record for each estimator that *study* chooses among, the one with the best value first."""
+    history = study_history(study)
+    record = study.user_attrs.get("sllmbo:space", {})
+    told = dict(record.get("shortlist") or ((name, "") for name in branches(SearchSpace.from_json(record["space"]))))
+    found = []
+    for name in told:
+        own = [record for record in records if record["params"].get(ROOT) == name]
+        values = [record["value"] for record in own if record["value"] is not None]
+        best = min(values, default=None) if history.direction == "minimize" else max(values, default=None)
+        default = next((record["value"] for record in own if record["source"] == "default"), None)
+        found.append(
+            {
+                "estimator": name,
+                "reason": told[name],
+                "trials": len(own),
+                "failed": sum(record["state"] == "fail" for record in own),
+                "default_value": default,
+                "best_value": best,
+            }
+        )
+    sign = 1.0 if history.direction == "minimize" else -1.0
+    return tuple(
+        sorted(found, key=lambda entry: math.inf if entry["best_value"] is None else sign * entry["best_value"])
+    )
 
 
 def count_sources(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:

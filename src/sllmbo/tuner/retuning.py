@@ -26,6 +26,7 @@ from sllmbo.tuner.evaluation import fit
 from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
 from sllmbo.tuner.resampling import bootstrap
 from sllmbo.tuner.result import TuneResult
+from sllmbo.tuner.several import AUTO, is_auto, resolve_several
 from sllmbo.tuner.tuner import SPACE, open_storage
 from sllmbo.tuner.tuning import tune
 
@@ -177,7 +178,9 @@ def retune(
         raise TaskError("The earlier result has no fitted estimator; keep estimator.joblib beside result.json.")
     kind = kind or kind_of(known.estimator)
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
-    spec = resolve_estimator(estimator if estimator is not None else _named(known), dataset.kind)
+    named = estimator if estimator is not None else _named(known)
+    several = is_auto(named)
+    spec = resolve_several(named, dataset.kind, len(dataset)) if several else resolve_estimator(named, dataset.kind)
     measure = resolve_metric(
         known.metric if metric is None else metric,
         dataset.kind,
@@ -189,7 +192,7 @@ def retune(
         return kept
     gained = None if known.gain is None else max(known.gain, 0.0)
     result = tune(
-        estimator if estimator is not None else spec.name,
+        named,
         dataset,
         metric=known.metric if metric is None else metric,
         direction=known.direction if callable(metric) else None,
@@ -313,6 +316,8 @@ def kind_of(estimator: Any) -> Kind:
 
 
 def _named(known: TuneResult) -> str:
+    if known.shortlist:
+        return f"{AUTO}:{','.join(entry['estimator'] for entry in known.shortlist)}"
     if known.estimator_name not in {listed.name for listed in estimator_names()}:
         raise TaskError(
             f"The earlier study tuned {known.estimator_name!r}, which is no name of `sllmbo tune --list`; "

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -19,7 +20,15 @@ from optuna.trial import Trial, TrialState
 
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import AdviceError, BudgetExceeded, ConfigError, ProviderError, ReplyError, StudyError
+from sllmbo.errors import (
+    AdviceError,
+    AuthenticationFailed,
+    BudgetExceeded,
+    ConfigError,
+    ProviderError,
+    ReplyError,
+    StudyError,
+)
 from sllmbo.goals import INFEASIBLE, Constraint
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
@@ -32,9 +41,10 @@ from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon, all_trials
-from sllmbo.space import Categorical, Int, SearchSpace
+from sllmbo.space import Categorical, Int, Parameter, SearchSpace
+from sllmbo.space.branches import extended
 from sllmbo.task import EarlierBest, Task
-from sllmbo.tuner.methods import ADVISED, check_method, make_sampler, tuned_anchors
+from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, make_sampler, tuned_anchors
 from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
@@ -71,6 +81,7 @@ class Tuner:
         pruner: Stops unpromising trials; none by default.
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
+        more: What is tuned beside a space that is not given, as far as its conditions can be met there.
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
@@ -118,6 +129,7 @@ class Tuner:
         pruner: BasePruner | None = None,
         seed: int | None = None,
         derive: Callable[[], SearchSpace] | None = None,
+        more: Mapping[str, Parameter] = MappingProxyType({}),
         budget: Budget | None = None,
         prefetch: bool = False,
         fixed_space: bool = False,
@@ -138,9 +150,9 @@ class Tuner:
             )
         self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
-        self.space = self._settle_space(space, derive)
+        self.space = self._settle_space(space, derive, more)
         is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
-        anchors = list(tuned_anchors(self.task, self.space)) if is_opened else []
+        anchors = [*branch_defaults(self.space), *(tuned_anchors(self.task, self.space) if is_opened else ())]
         if isinstance(transfer, bool):
             transfer = transfer and is_opened
         anchors += starts_of(self.study, self.task, self.space, transfer, but=[a.params or {} for a in anchors])
@@ -160,7 +172,9 @@ class Tuner:
             repeats=repeats,
         )
 
-    def _settle_space(self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None) -> SearchSpace:
+    def _settle_space(
+        self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None, more: Mapping[str, Parameter]
+    ) -> SearchSpace:
         stored = self.study.user_attrs.get(SPACE)
         if stored is not None:
             space = SearchSpace.from_json(stored["space"])
@@ -174,9 +188,10 @@ class Tuner:
             record: dict[str, Any] = {"source": "user"}
         else:
             design = self._design_space(derive)
-            given = design.space
+            given = extended(design.space, more)
             record = {"source": design.source, "origin": design.origin, "rationale": design.rationale}
             record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
+            record |= {"shortlist": [list(choice) for choice in design.shortlist]} if design.shortlist else {}
         self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
         return given
 
@@ -191,11 +206,15 @@ class Tuner:
         try:
             with metered(StudyMeter(self.study, self.budget, "design", None)):
                 return self.advisor.design_space(self.task)
-        except ProviderError:
-            raise
         except AdviceError as error:
+            # Which estimators to try can be told without a chat model; a space, that it was to design, is missed.
+            is_mute = isinstance(error, ProviderError)
+            if is_mute and (not self.task.candidates or isinstance(error, AuthenticationFailed)):
+                raise
             design = replace(self._documented_space(derive), usage=error.usage)
-            if isinstance(error, (ReplyError, BudgetExceeded)):
+            if self.task.candidates:
+                design = replace(design, rationale=f"{design.rationale} Not by {type(self.advisor).__name__}: {error}")
+            if is_mute or isinstance(error, (ReplyError, BudgetExceeded)):
                 _logger.warning(
                     "%s designed no usable search space (%s), so the documented space of %s is used; pass space= to "
                     "use your own, or raise the level of the logger 'sllmbo' to silence this.",

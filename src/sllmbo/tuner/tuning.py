@@ -31,6 +31,7 @@ from sllmbo.task import EarlierBest, Kind
 from sllmbo.tuner.conclude import conclude
 from sllmbo.tuner.data import Dataset, from_arrays
 from sllmbo.tuner.derive import derive_space
+from sllmbo.tuner.ensemble import check_ensemble
 from sllmbo.tuner.estimators import EstimatorSpec
 from sllmbo.tuner.evaluation import Evaluation, Split, evaluate, make_splits
 from sllmbo.tuner.loop import Callback, joined, run
@@ -42,6 +43,9 @@ from sllmbo.tuner.tuner import Tuner
 
 DATA = "sllmbo:data"
 """User attribute of a study: a digest of the data that it is about."""
+
+NOTES = "sllmbo:notes"
+"""User attribute of a study: what was done to the data and left out of the estimators, one sentence each."""
 
 
 def tune(
@@ -72,11 +76,14 @@ def tune(
     mixing: MixingPolicy | None = None,
     cv: Any = 5,
     holdout_share: float = 0.2,
+    max_rows: int | None = None,
     pruner: BasePruner | None = None,
     prefetch: bool = False,
     fixed_space: bool = False,
     repeats: bool = False,
     transfer: bool | Sequence[EarlierBest] = True,
+    ensemble: int | None = None,
+    preprocessing: bool = False,
     storage: str | BaseStorage | None = None,
     study_name: str | None = None,
     seed: int = 0,
@@ -92,13 +99,14 @@ def tune(
     on all rows. Interrupting (Ctrl-C) ends the tuning with what there is.
 
     Args:
-        estimator: A name ("lightgbm"; `sllmbo tune --list` has all), the import path of a class that is compatible with
+        estimator: A name ("lightgbm"; `sllmbo tune --list` has all), "auto" (or "auto:NAME,NAME")
+            for the best of several, the import path of a class that is compatible with
             scikit-learn, or an instance, whose own parameters are kept.
         X: Rows of features: a DataFrame or a two-dimensional array. Text, categories, dates and missing values are
             prepared as the estimator needs. Or a `Dataset`, checked before, with its target, kind, groups and order.
         y: The target, one entry per row.
         metric: A name of scikit-learn's scorers or a plain one (mae, rmse, logloss, ...), or a function of
-            (estimator, X, y) with *direction*. None: f1_weighted for classes, mae for numbers.
+            (estimator, X, y), or "module:function", with *direction*. None: f1_weighted for classes, mae for numbers.
         direction: Which values of a function are better.
         kind: "classification" or "regression"; found out if None.
         groups: One label per row; rows of one label stay together in every split.
@@ -129,6 +137,8 @@ def tune(
         mixing: Who serves which turn, for "llm-tpe"; `Adaptive` if None.
         cv: Number of folds, or a splitter of scikit-learn.
         holdout_share: Share of the rows that is set aside; 0 for none.
+        max_rows: Trials see a sample of at most so many rows, of ordered ones the latest; the held-out check and the
+            final fit use all. None: all rows.
         pruner: An Optuna pruner; it is told the mean over the folds so far after each fold.
         prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a trial for which no answer is
             ready is served without. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
@@ -138,6 +148,10 @@ def tune(
             and the best configuration is chosen by all its values (docs/adr/0016).
         transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
             the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
+        ensemble: Average the best of so many different configurations, at the price of as many further trials: which
+            of them, and with which weights, is found on rows they were not fitted on. None: the best one alone.
+        preprocessing: Whether scaling, encoding and filling in of features are tuned, too, where the estimator does not
+            take them as they are and *space* is None.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the splits, the estimator and the search.
@@ -163,6 +177,7 @@ def tune(
         True
     """
     dataset = X if isinstance(X, Dataset) else from_arrays(X, y, kind=kind, groups=groups, ordered=ordered)
+    check_ensemble(ensemble)
     budget = joined(budget, n_trials, timeout)
     plan = make_plan(
         estimator,
@@ -171,6 +186,8 @@ def tune(
         direction=direction,
         n_trials=budget.trials,
         holdout_share=holdout_share,
+        max_rows=max_rows,
+        preprocessing=preprocessing,
         seed=seed,
         description=description,
     )
@@ -199,6 +216,7 @@ def tune(
         pruner=pruner,
         seed=seed,
         derive=lambda: derive_space(spec),
+        more=spec.preparation,
         budget=budget,
         prefetch=prefetch,
         fixed_space=fixed_space,
@@ -207,6 +225,7 @@ def tune(
     )
     _check_space(tuner.space, spec)
     _check_data(tuner.study, train, splits)
+    tuner.study.set_user_attr(NOTES, plan.notes)
 
     def objective(trial: Trial) -> Evaluation:
         def report(step: int, value: float) -> None:
@@ -227,7 +246,14 @@ def tune(
         )
 
     stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
-    return conclude(tuner, plan, dataset, goals, seed=seed, stop_reason=stop_reason, storage=storage)
+    return conclude(
+        *(tuner, plan, dataset, goals),
+        seed=seed,
+        stop_reason=stop_reason,
+        storage=storage,
+        splits=splits,
+        ensemble=ensemble,
+    )
 
 
 def _check_space(space: SearchSpace, spec: EstimatorSpec) -> None:

@@ -5,14 +5,19 @@ Documented knowledge of common estimators: what to tune, over which ranges, from
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint, StartRule
 from sllmbo.advisors.knowledge.boosting import HIST_GRADIENT_BOOSTING, LIGHTGBM
 from sllmbo.advisors.knowledge.boosting_by_depth import CATBOOST, XGBOOST
 from sllmbo.advisors.knowledge.others import ELASTIC_NET, KNN, LOGISTIC_REGRESSION, MLP, RIDGE, SVM
 from sllmbo.advisors.knowledge.trees import EXTRA_TREES, RANDOM_FOREST
+from sllmbo.errors import TaskError
+from sllmbo.space import SearchSpace
+from sllmbo.space.branches import joined
+from sllmbo.task import Task
 
-__all__ = ["KnownEstimator", "StartRule", "StartingPoint", "find_estimator", "known_estimators"]
+__all__ = ["KnownEstimator", "StartRule", "StartingPoint", "find_estimator", "joint_space", "known_estimators"]
 
 
 def known_estimators() -> tuple[KnownEstimator, ...]:
@@ -31,6 +36,21 @@ def known_estimators() -> tuple[KnownEstimator, ...]:
         KNN,
         MLP,
     )
+
+
+def joint_space(names: Sequence[str], task: Task) -> SearchSpace:
+    """
+    Return one space over the documented spaces of the estimators *names*, the first of which is the default.
+
+    Raises:
+        TaskError: If one is not known, or does not solve the task's kind of problem.
+    """
+    known = {estimator.name: estimator for estimator in known_estimators()}
+    kind = task.data.kind if task.data is not None else "classification"
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise TaskError(f"The estimator {unknown!r} has no documented space; use {', '.join(known)}.")
+    return joined({name: known[name].space(kind, task.data) for name in names})
 
 
 def find_estimator(text: str) -> KnownEstimator | None:

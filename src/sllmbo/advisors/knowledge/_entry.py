@@ -9,11 +9,20 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeAlias
 
 from sllmbo.errors import TaskError
-from sllmbo.space import Scalar, SearchSpace
+from sllmbo.space import Categorical, Parameter, Scalar, SearchSpace
 from sllmbo.task import DataFacts, Kind
 
 FEW_ROWS = 2_000
 """Below this many rows, data count as few."""
+
+RARE_CLASS = 0.4
+"""A class counts as rare with less than this part of what it had if all were equal: below 20 % of two classes."""
+
+
+def weighted(choice: str) -> Categorical:
+    """Return the parameter that weighs classes equally by *choice*."""
+    said = "Whether rare classes weigh more, up to equal total weight."
+    return Categorical((None, choice), default=None, description=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,9 @@ class KnownEstimator:
     spaces: Mapping[Kind, SearchSpace]
     """What to tune, for each kind; defaults are the library's own."""
 
+    class_weights: Mapping[str, Parameter] = field(default_factory=dict)
+    """What weighs classes, where the spaces do not have it: tuned where the rarest class is rare."""
+
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Constructor parameters to set beside the tuned ones, so that these take effect."""
 
@@ -74,15 +86,19 @@ class KnownEstimator:
         """The kinds of problem that the estimator solves."""
         return tuple(self.spaces)
 
-    def space(self, kind: Kind) -> SearchSpace:
+    def space(self, kind: Kind, facts: DataFacts | None = None) -> SearchSpace:
         """
-        Return what to tune for *kind*.
+        Return what to tune for *kind*; the weights of classes, too, where *facts* tell of a rare one.
 
         Raises:
             TaskError: If the estimator does not solve this kind of problem.
         """
         self._check(kind)
-        return self.spaces[kind]
+        rare = facts is not None and 0 < facts.minority_share * facts.n_classes < RARE_CLASS
+        if facts is None or kind != "classification" or not rare:
+            return self.spaces[kind]
+        weights = {n: p for n, p in self.class_weights.items() if n != "scale_pos_weight" or facts.n_classes == 2}
+        return SearchSpace({**self.spaces[kind], **weights}) if weights else self.spaces[kind]
 
     def class_path(self, kind: Kind) -> str:
         """

@@ -11,7 +11,7 @@ from sllmbo.advisors.knowledge._boosted import (
     meta_tuned,
     size_for,
 )
-from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
+from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint, weighted
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.task import DataFacts
 
@@ -94,6 +94,7 @@ LIGHTGBM = KnownEstimator(
     aliases=("light gbm", "lgbm", "lgb", "lgbmclassifier", "lgbmregressor"),
     class_paths={"classification": "lightgbm.LGBMClassifier", "regression": "lightgbm.LGBMRegressor"},
     spaces={"classification": LIGHTGBM_SPACE, "regression": LIGHTGBM_SPACE},
+    class_weights={"class_weight": weighted("balanced")},
     fixed={"subsample_freq": 1, "verbosity": -1},  # without a frequency, subsample does nothing
     tuned_defaults={
         "classification": (
@@ -197,6 +198,7 @@ HIST_GRADIENT_BOOSTING = KnownEstimator(
         "regression": "sklearn.ensemble.HistGradientBoostingRegressor",
     },
     spaces={"classification": HISTOGRAM_SPACE, "regression": HISTOGRAM_SPACE},
+    class_weights={"class_weight": weighted("balanced")},
     tuned_defaults={
         "classification": (
             meta_tuned(

@@ -12,7 +12,7 @@ from sllmbo.advisors.knowledge._boosted import (
     meta_tuned,
     size_for,
 )
-from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint
+from sllmbo.advisors.knowledge._entry import KnownEstimator, StartingPoint, weighted
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.task import DataFacts
 
@@ -72,6 +72,11 @@ XGBOOST = KnownEstimator(
     aliases=("xgb", "xgbclassifier", "xgbregressor", "extreme gradient boosting"),
     class_paths={"classification": "xgboost.XGBClassifier", "regression": "xgboost.XGBRegressor"},
     spaces={"classification": XGBOOST_SPACE, "regression": XGBOOST_SPACE},
+    class_weights={
+        "scale_pos_weight": Float(
+            0.05, 20.0, log=True, default=1.0, description="Weight of the second of two classes; 1 weighs rows alike."
+        )
+    },
     tuned_defaults={
         "classification": (
             meta_tuned(
@@ -177,6 +182,7 @@ CATBOOST = KnownEstimator(
     aliases=("cat boost", "catboostclassifier", "catboostregressor"),
     class_paths={"classification": "catboost.CatBoostClassifier", "regression": "catboost.CatBoostRegressor"},
     spaces={"classification": CATBOOST_SPACE, "regression": CATBOOST_SPACE},
+    class_weights={"auto_class_weights": weighted("Balanced")},
     fixed={"verbose": False, "allow_writing_files": False},
     tuned_defaults={
         "classification": (

@@ -75,6 +75,7 @@ SVM = KnownEstimator(
     aliases=("svc", "svr", "support vector machine", "support vector machines"),
     class_paths={"classification": "sklearn.svm.SVC", "regression": "sklearn.svm.SVR"},
     spaces={"classification": _svm_space("classification"), "regression": _svm_space("regression")},
+    fixed={"max_iter": 200_000},  # else a polynomial with a large C, which does not converge, takes minutes
     tuned_defaults={
         "classification": (
             StartingPoint(

@@ -13,7 +13,9 @@ import numpy as np
 
 from sllmbo._random import generator
 from sllmbo.advisors.advisor import Advice, AdviceRequest, SpaceDesign
-from sllmbo.advisors.knowledge import KnownEstimator, find_estimator
+from sllmbo.advisors.knowledge import KnownEstimator, find_estimator, joint_space
+from sllmbo.advisors.knowledge.shortlist import shortlist
+from sllmbo.advisors.rules.branched import advised
 from sllmbo.advisors.rules.moves import RULES
 from sllmbo.advisors.rules.opening import filling, published
 from sllmbo.advisors.rules.proposal import Proposal
@@ -21,6 +23,7 @@ from sllmbo.advisors.rules.selection import by_outlook, distinct, in_order
 from sllmbo.advisors.rules.view import View, look
 from sllmbo.errors import AdviceError
 from sllmbo.space import Categorical, Parameter, SearchSpace, SpaceEdit
+from sllmbo.space.branches import branches
 from sllmbo.task import Kind, Task
 
 __all__ = ["RuleAdvisor"]
@@ -43,13 +46,15 @@ class RuleAdvisor:
 
     def design_space(self, task: Task) -> SpaceDesign:
         """
-        Return the documented space of the estimator that *task* names.
+        Return the documented space of the estimator that *task* names, or one over those worth a try of its candidates.
 
         Parameters that the estimator at hand lacks are left out, and its own values become the defaults.
 
         Raises:
             AdviceError: If the estimator is not known, or does not solve this kind of problem.
         """
+        if task.candidates:
+            return _joint(task)
         known = _known(task)
         if known is None:
             raise AdviceError(
@@ -59,7 +64,7 @@ class RuleAdvisor:
         kind = _kind(task, known)
         if kind not in known.kinds:
             raise AdviceError(f"{known.name!r} does not do {kind}; name another estimator, or give a search space.")
-        space = _fitted(known.space(kind), task.estimator_params)
+        space = _fitted(known.space(kind, task.data), task.estimator_params)
         if not space:
             raise AdviceError(
                 f"{task.estimator[:100]!r} has none of the parameters that the rules know for {known.name!r}; "
@@ -70,6 +75,8 @@ class RuleAdvisor:
 
     def suggest(self, request: AdviceRequest) -> Sequence[Advice]:
         """Return up to `request.n` configurations that were not tried yet; the incumbent again if all were."""
+        if branches(request.space):
+            return advised(request, self.suggest)
         view = look(request.task, request.space, request.history)
         rng = generator(request.seed, "rules", request.turn)
         n = max(request.n, 1)
@@ -83,6 +90,18 @@ class RuleAdvisor:
             )
             for index, proposal in enumerate(distinct(view, _proposals(view, request, rng, n), n))
         ]
+
+
+def _joint(task: Task) -> SpaceDesign:
+    chosen = shortlist(task)
+    names = [name for name, _ in chosen]
+    return SpaceDesign(
+        space=joint_space(names, task),
+        rationale=f"The estimators that the rules would try on these data: {', '.join(names)}.",
+        source="rules",
+        origin="shortlist",
+        shortlist=chosen,
+    )
 
 
 def _widened(request: AdviceRequest) -> tuple[SpaceEdit, ...]:
