@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -48,8 +49,8 @@ def folder(tmp_path_factory):
 COMMON = ["--target", "price", "--estimator", "ridge", "--cv", "2", "--trials", "8", "--storage", "sqlite:///all.db"]
 
 
-def of_study(folder, name):
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'all.db'}")
+def of_study(folder, name, database="all.db"):
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{folder / database}")
 
 
 def test_a_shared_storage_transfers_and_its_recording_replays(folder) -> None:
@@ -66,9 +67,11 @@ def test_a_shared_storage_transfers_and_its_recording_replays(folder) -> None:
 
 def test_no_transfer_begins_with_the_default_alone(folder) -> None:
     """With --no-transfer, and in a storage of its own, a study begins as ever."""
-    alone = sllmbo("tune", "south.csv", *COMMON, "--study", "alone", "--no-transfer", "--json", cwd=folder)
+    shutil.copy(folder / "all.db", folder / "copy.db")
+    shared = [*COMMON[:-1], "sqlite:///copy.db", "--study", "alone", "--json"]
+    alone = sllmbo("tune", "south.csv", *shared, "--no-transfer", cwd=folder)
     own = sllmbo("tune", "south.csv", *COMMON[:-2], "--json", cwd=folder)
 
     assert "transfer" not in json.loads(alone.stdout)["sources"]
     assert "transfer" not in json.loads(own.stdout)["sources"]
-    assert TRANSFER not in of_study(folder, "alone").user_attrs
+    assert TRANSFER not in of_study(folder, "alone", "copy.db").user_attrs
