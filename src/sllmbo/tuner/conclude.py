@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from optuna.storages import BaseStorage
@@ -64,51 +65,68 @@ def conclude(
         TaskError: If no trial is complete.
     """
     spec, metric, full, test = plan.spec, plan.metric, plan.full, plan.test
-    records = trial_records(tuner.study)
-    history = study_history(tuner.study)
-    best = _winner(tuner, history, seed)
-    if best is None:
-        raise TaskError(_nothing_found(history, stop_reason))
-    measured = history[best.trial].details
-    default = next((o for o in history.complete() if o.source == "default"), None)
-    default_params = default.params if default is not None else None
+    found = conclude_study(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
+    default_params = next((o.params for o in study_history(tuner.study).complete() if o.source == "default"), None)
     together = None
     if ensemble is not None:
-        chosen = best_distinct(history, ensemble)
+        chosen = best_distinct(study_history(tuner.study), ensemble)
         together = _or_warn("ensemble", lambda: select_ensemble(spec, chosen, plan.train, splits, metric, seed=seed))
 
     def final(rows: Dataset) -> Any:
-        return (
-            fit(spec, best.params, rows, seed) if together is None else fitted(together.build(spec, rows, seed), rows)
-        )
+        if together is None:
+            return fit(spec, found.best_params, rows, seed)
+        return fitted(together.build(spec, rows, seed), rows)
 
     heldout_best = heldout_error = heldout_default = heldout_ensemble = None
     if test is not None:
-        heldout_best, heldout_error = _heldout(spec, best.params, full, test, metric, seed, resamples=_RESAMPLES)
+        heldout_best, heldout_error = _heldout(spec, found.best_params, full, test, metric, seed, resamples=_RESAMPLES)
         if default_params:
             heldout_default, _ = _heldout(spec, default_params, full, test, metric, seed)
         if together is not None:
             heldout_ensemble = _or_warn("held-out score", lambda: score_on(final(full), test, metric))
     last = _or_warn("fitted estimator", lambda: final(dataset))
     _check_fitted(last, goals, dataset)
-    return TuneResult(
-        metric=metric.name,
-        direction=metric.direction,
-        best_value=measured[metric.name] if goals.objectives else best.value,
-        best_interval=best.interval,
-        n_repeats=best.repeats,
-        best_params=dict(best.params),
-        default_value=_value(default, metric, goals) if default is not None else None,
-        measures={name: measured[name] for name in goals.names},
-        constraints=tuple(map(str, goals.constraints)),
-        objectives=dict(goals.objectives or {}),
-        pareto=pareto_front(tuner.study),
+    return replace(
+        found,
         heldout_best=heldout_best,
         heldout_error=heldout_error,
         heldout_default=heldout_default,
         ensemble=() if together is None else tuple({"weight": n, "params": dict(p)} for p, n in together.members),
         ensemble_value=None if together is None else together.value,
         heldout_ensemble=heldout_ensemble,
+        estimator_name=str(found.best_params.get(ROOT)) if plan.task.candidates else spec.name,
+        shortlist=shortlist_records(tuner.study, found.trials),
+        notes=plan.notes,
+        estimator=last,
+    )
+
+
+def conclude_study(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | BaseStorage | None) -> TuneResult:
+    """
+    Return what the study of *tuner* found, whatever its objective was.
+
+    Raises:
+        TaskError: If no trial is complete.
+    """
+    records = trial_records(tuner.study)
+    history = study_history(tuner.study)
+    best = _winner(tuner, history, seed)
+    if best is None:
+        raise TaskError(_nothing_found(history, stop_reason))
+    default = next((o for o in history.complete() if o.source == "default"), None)
+    measured = (*(constraint.name for constraint in tuner.constraints), *tuner.objectives)
+    return TuneResult(
+        metric=tuner.task.metric,
+        direction=tuner.task.direction,
+        best_value=_value(tuner, history[best.trial]) if tuner.objectives else best.value,
+        best_interval=best.interval,
+        n_repeats=best.repeats,
+        best_params=dict(best.params),
+        default_value=_value(tuner, default) if default is not None else None,
+        measures={name: history[best.trial].details[name] for name in measured},
+        constraints=tuple(map(str, tuner.constraints)),
+        objectives=dict(tuner.objectives),
+        pareto=pareto_front(tuner.study),
         n_trials=len(records),
         n_failed=sum(record["state"] == "fail" for record in records),
         n_pruned=sum(record["state"] == "pruned" for record in records),
@@ -119,12 +137,8 @@ def conclude(
         stop_reason=stop_reason,
         study=tuner.study.study_name,
         storage=without_password(storage) if isinstance(storage, str) else None,
-        estimator_name=str(best.params.get(ROOT)) if plan.task.candidates else spec.name,
-        shortlist=shortlist_records(tuner.study, records),
         advisor=_advisor_of(tuner, records),
-        notes=plan.notes,
         trials=tuple(records),
-        estimator=last,
     )
 
 
@@ -137,8 +151,11 @@ def _winner(tuner: Tuner, history: History, seed: int) -> Choice | None:
     return Choice(trial=best.number, params=best.params, value=best.value or 0.0, interval=None, repeats=0)
 
 
-def _value(observation: Observation, metric: Metric, goals: Goals) -> float | None:
-    return observation.details[metric.name] if goals.objectives else observation.value
+def _value(tuner: Tuner, observation: Observation) -> float:
+    """Return the metric of a complete trial; the value of an observation is its rank where there are several."""
+    value = observation.details[tuner.task.metric] if tuner.objectives else observation.value
+    assert value is not None
+    return value
 
 
 def _nothing_found(history: History, stop_reason: str) -> str:

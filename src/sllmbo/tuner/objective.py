@@ -16,20 +16,20 @@ from optuna.trial import Trial
 
 from sllmbo.advisors import Advisor
 from sllmbo.budget import Budget
-from sllmbo.errors import SpaceError, StudyError, TaskError
+from sllmbo.errors import SpaceError, StudyError
 from sllmbo.history import Direction
 from sllmbo.llm import ReplyMode
 from sllmbo.prompts import MemoryName, Privacy
-from sllmbo.samplers import MixingPolicy, study_history
+from sllmbo.samplers import MixingPolicy
 from sllmbo.samplers._open import Init
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.tuner.command import Command
-from sllmbo.tuner.conclude import _advisor_of, _nothing_found, _winner
+from sllmbo.tuner.conclude import conclude_study
 from sllmbo.tuner.evaluation import Evaluation
 from sllmbo.tuner.loop import Callback, joined, run
-from sllmbo.tuner.result import TuneResult, count_sources, study_worth, total_usage, trial_records
-from sllmbo.tuner.tuner import Tuner, without_password
+from sllmbo.tuner.result import TuneResult
+from sllmbo.tuner.tuner import Tuner
 
 COMMAND = "sllmbo:command"
 """User attribute of a study: a digest of the command that it runs."""
@@ -166,7 +166,7 @@ def tune_objective(
         callbacks=callbacks,
         suspects=f"the {'command' if isinstance(objective, Command) else 'objective'} and the search space",
     )
-    return _conclude(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
+    return conclude_study(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
 
 
 def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
@@ -181,31 +181,3 @@ def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
             f"The study {study.study_name!r} runs another command, or reads its value from elsewhere; name another "
             "study, or go on with its own command."
         )
-
-
-def _conclude(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | BaseStorage | None) -> TuneResult:
-    records = trial_records(tuner.study)
-    history = study_history(tuner.study)
-    best = _winner(tuner, history, seed)
-    if best is None:
-        raise TaskError(_nothing_found(history, stop_reason))
-    return TuneResult(
-        metric=tuner.task.metric,
-        direction=tuner.task.direction,
-        best_value=best.value,
-        best_interval=best.interval,
-        n_repeats=best.repeats,
-        best_params=dict(best.params),
-        default_value=next((o.value for o in history.complete() if o.source == "default"), None),
-        n_trials=len(records),
-        n_failed=sum(record["state"] == "fail" for record in records),
-        n_pruned=sum(record["state"] == "pruned" for record in records),
-        sources=count_sources(records),
-        usage=total_usage(tuner.study),
-        worth=study_worth(tuner.study),
-        stop_reason=stop_reason,
-        study=tuner.study.study_name,
-        storage=without_password(storage) if isinstance(storage, str) else None,
-        advisor=_advisor_of(tuner, records),
-        trials=tuple(records),
-    )
