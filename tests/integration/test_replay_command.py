@@ -33,6 +33,7 @@ LEFT_OUT = {
     **dict.fromkeys(["prefer", "yes"], "what was confirmed is written as constraints and objectives"),
     **dict.fromkeys(["timeout"], "a replay ends with the last recorded trial"),
     **dict.fromkeys(["transfer"], "what came of it is in the recording"),
+    **dict.fromkeys(["command", "value_file", "time_limit", "context"], "of a command, whose study is not replayed"),
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),
 }

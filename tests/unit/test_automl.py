@@ -504,3 +504,14 @@ def test_a_metric_of_ones_own_by_its_path(tmp_path, monkeypatch) -> None:
     for wrong in ("my_metrics_of_test:worst", "my_metrics_of_test:number", "my_metrics_of_test:none", "no_such:f"):
         with pytest.raises(TaskError, match=wrong):
             resolve_metric(wrong, "regression")
+
+
+def test_a_champion_of_several_is_tuned_again(diabetes) -> None:
+    """What was the best of several is judged and tuned again as one of these, from the champion's configuration on."""
+    from sllmbo.tuner.retuning import retune
+
+    X, y = diabetes
+    champion = sllmbo.tune("auto:ridge,knn", X[:220], y[:220], n_trials=5, cv=2, seed=0, llm="offline")
+    answer = retune(champion, X[220:], y[220:], n_trials=10, force=True, cv=2, llm="offline")
+    assert answer.verdict in ("keep", "refit", "challenger")
+    assert {"champion", "refit", "challenger"} == set(answer.heldout)
