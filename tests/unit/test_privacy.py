@@ -252,7 +252,7 @@ def test_corrections_keep_to_the_level() -> None:
 def test_columns_have_no_place_in_a_task() -> None:
     """A task holds aggregates and words of the user's: its fields are these, and none can name a column."""
     fields = {"description", "estimator", "metric", "direction", "data", "n_trials", "estimator_params"}
-    assert fields | {"constraints", "objectives", "earlier"} == set(Task.__slots__)
+    assert fields | {"candidates", "constraints", "objectives", "earlier"} == set(Task.__slots__)
     assert all(annotation in ("int", "float", "bool", "Kind") for annotation in DataFacts.__annotations__.values())
 
 
