@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ def tune_command(context: typer.Context, options: Mapping[str, Any]) -> int:
         import optuna
 
         from sllmbo import tuner
-        from sllmbo.cli.summary import tell_next_steps, tell_result
+        from sllmbo.cli.summary import keep_and_tell
         from sllmbo.cli.watch import Watch
         from sllmbo.tuner.tuner import without_password
 
@@ -131,10 +130,7 @@ def tune_command(context: typer.Context, options: Mapping[str, Any]) -> int:
             with contextlib.suppress(OSError):  # it is kept where it holds anything
                 folder.rmdir()
             raise
-        result.save(folder)
-        tell_result(progress, result, folder)
-        typed = ["sllmbo", *sys.argv[1:]]
-        tell_next_steps(progress, result, typed, folder=folder, n_trials=trials, offline=llm == "offline")
+        keep_and_tell(progress, result, folder, n_trials=trials, offline=llm == "offline")
         if options["as_json"]:
             print(json.dumps(result.to_json()), file=streams.out, flush=True)
 

@@ -5,6 +5,7 @@ The last words of a tuning: what was found, by whom, at what cost, where it lies
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,14 @@ from sllmbo.tuner.tuner import without_password
 from sllmbo.worth import SourceWorth
 
 _MOST_OF_FRONT = 12
+
+
+def keep_and_tell(progress: Progress, result: TuneResult, folder: Path, *, n_trials: int, offline: bool) -> None:
+    """Save *result* in *folder*, and print what it says and what can be done next with the command that was given."""
+    result.save(folder)
+    tell_result(progress, result, folder)
+    typed = ["sllmbo", *sys.argv[1:]]
+    tell_next_steps(progress, result, typed, folder=folder, n_trials=n_trials, offline=offline)
 
 
 def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:

@@ -114,7 +114,7 @@ def tune(
 
         from sllmbo import tuner
         from sllmbo.cli.rerun import record_run
-        from sllmbo.cli.summary import tell_next_steps, tell_result
+        from sllmbo.cli.summary import keep_and_tell
         from sllmbo.cli.watch import Watch
         from sllmbo.tuner.tuner import without_password
 
@@ -184,10 +184,7 @@ def tune(
             with contextlib.suppress(OSError):  # it is kept where it holds anything
                 folder.rmdir()
             raise
-        result.save(folder)
-        tell_result(progress, result, folder)
-        typed = ["sllmbo", *sys.argv[1:]]
-        tell_next_steps(progress, result, typed, folder=folder, n_trials=trials, offline=llm == "offline")
+        keep_and_tell(progress, result, folder, n_trials=trials, offline=llm == "offline")
         if as_json:
             print(json.dumps(result.to_json()), file=streams.out, flush=True)
 
