@@ -1,6 +1,6 @@
 """
 Choosing the winner under noise: the choice is better than the best single value, its interval is honest, and a
-deterministic objective pays one evaluation.
+deterministic objective pays two evaluations.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from sllmbo.errors import ConfigError
 from sllmbo.history import History, Observation
 from sllmbo.samplers import Adaptive, AdvisedSampler, LLMTPESampler, chosen
 from sllmbo.samplers._record import SOURCE
-from sllmbo.space import Categorical, Float, SearchSpace
+from sllmbo.space import Float, SearchSpace
 from sllmbo.task import Task
 from sllmbo.testing import ScriptedAdvisor
 from sllmbo.worth import measure_worth
@@ -65,7 +65,7 @@ def sources(study):
 
 def test_without_repeats_it_is_the_best_value():
     """Where nothing was evaluated twice nothing is known of noise, and no interval is claimed."""
-    choice = choose(SPACE, history((0.5, 2.0), (0.1, 1.0), (0.2, 1.5)))
+    choice = choose(history((0.5, 2.0), (0.1, 1.0), (0.2, 1.5)))
     assert (1, {"x": 0.1}, 1.0, None, 0) == (
         choice.trial,
         choice.params,
@@ -73,15 +73,17 @@ def test_without_repeats_it_is_the_best_value():
         choice.interval,
         choice.repeats,
     )
-    assert choose(SPACE, history((0.5, 0.0, "failed"))) is None
+    assert choose(history((0.5, 0.0, "failed"))) is None
 
 
 def test_equal_repeats_mean_a_deterministic_objective():
-    """A repeat that comes out as before leaves the best value the choice, and no more are asked for."""
-    told = history((0.5, 2.0), (0.1, 1.0), (0.2, 1.5), (0.1, 1.0))
-    assert next_repeat(SPACE, told) is None
-    choice = choose(SPACE, told)
-    assert (1, 1.0, None, 1) == (choice.trial, choice.value, choice.interval, choice.repeats)
+    """Two repeats that come out as before leave the best value the choice, and end repeats; one may be chance."""
+    told = ((0.5, 2.0), (0.1, 1.0), (0.2, 1.5), (0.1, 1.0))
+    assert next_repeat(history(*told)) is not None
+    told = history(*told, (0.2, 1.5))
+    assert next_repeat(told) is None
+    choice = choose(told)
+    assert (1, 1.0, None, 2) == (choice.trial, choice.value, choice.interval, choice.repeats)
 
 
 def test_a_lucky_value_loses_when_it_is_repeated():
@@ -89,7 +91,7 @@ def test_a_lucky_value_loses_when_it_is_repeated():
     noise = 0.3 * np.random.default_rng(0).standard_normal(12)
     others = [(0.2 + k / 20, 1.0 + noise[k]) for k in range(12)]
     told = history((0.1, 0.5), *others, (0.1, 1.6), (0.1, 1.7), (0.2, 0.9), (0.2, 1.1))
-    choice = choose(SPACE, told)
+    choice = choose(told)
     assert {"x": 0.1} != choice.params
     assert choice.interval[0] < choice.value < choice.interval[1]
 
@@ -99,27 +101,26 @@ def test_the_leader_is_repeated_first(direction):
     """The first repeat goes to a good configuration, whichever direction is better."""
     sign = 1.0 if direction == "minimize" else -1.0
     told = history(*[(k / 20, sign * k) for k in range(20)], direction=direction)
-    assert next_repeat(SPACE, told).number < 4
+    assert next_repeat(told).number < 4
 
 
 def test_what_is_running_or_has_failed_is_not_repeated():
     """Of several workers each repeats another configuration, and one that has failed before is left alone."""
     trials = [(k / 20, float(k)) for k in range(20)]
-    first = next_repeat(SPACE, history(*trials)).params["x"]
+    first = next_repeat(history(*trials)).params["x"]
     for state in ("running", "failed"):
-        assert first != next_repeat(SPACE, history(*trials, (first, 0.0, state))).params["x"]
+        assert first != next_repeat(history(*trials, (first, 0.0, state))).params["x"]
 
 
-def test_few_trials_categories_and_strange_parameters_are_no_trouble():
-    """Two configurations are enough, categories have no order, and parameters may be unknown or missing."""
-    space = SearchSpace({"c": Categorical(["a", "b", None]), "x": Float(0.0, 1.0)})
+def test_few_trials_and_parameters_of_any_kind_are_no_trouble():
+    """Two configurations are enough, and they need not have the same parameters."""
     points = [{"c": "a"}, {"c": None, "x": 5.0}, {"z": 1}]
     for n in (2, 3):
         told = [Observation(i, points[i], state="complete", value=float(i)) for i in range(n)]
-        again = next_repeat(space, History("maximize", tuple(told)))
+        again = next_repeat(History("maximize", tuple(told)))
         told.append(Observation(n, again.params, state="complete", value=7.0))
-        assert choose(space, History("maximize", tuple(told))).interval is not None
-    assert next_repeat(space, History("maximize", tuple(told[:1]))) is None
+        assert choose(History("maximize", tuple(told))).interval is not None
+    assert next_repeat(History("maximize", tuple(told[:1]))) is None
 
 
 # The study.
@@ -128,18 +129,19 @@ def test_few_trials_categories_and_strange_parameters_are_no_trouble():
 def test_the_leaders_are_repeated_in_the_last_part_of_a_noisy_study():
     """Repeats come last, are told as such, and are of configurations that were tried."""
     study = run(0, 0.1)
-    assert ["repeat"] * 5 == sources(study)[-5:]
-    assert "repeat" not in sources(study)[:-5]
-    tried = [trial.params for trial in study.trials[:-5]]
-    assert all(trial.params in tried for trial in study.trials[-5:])
+    repeats = [trial for trial in study.trials if trial.user_attrs[SOURCE] == "repeat"]
+    assert 5 <= len(repeats) <= 20
+    assert "repeat" not in sources(study)[:30]
+    tried = [trial.params for trial in study.trials if trial.user_attrs[SOURCE] != "repeat"]
+    assert all(trial.params in tried for trial in repeats)
 
 
-def test_a_deterministic_study_loses_one_evaluation_and_nothing_else():
-    """One repeat shows that there is no noise; the others of its turns are the partner's as they would have been."""
+def test_a_deterministic_study_loses_two_evaluations_and_nothing_else():
+    """Two repeats show that there is no noise; the others of its turns are the partner's as they would have been."""
     study, plain = run(0, 0.0), run(0, 0.0, repeats=False)
-    assert 1 == sources(study).count("repeat")
+    assert 2 == sources(study).count("repeat")
     assert study.best_params == chosen(study).params
-    assert [t.params for t in plain.trials[:45]] == [t.params for t in study.trials[:45]]
+    assert [t.params for t in plain.trials[:30]] == [t.params for t in study.trials[:30]]
 
 
 def test_the_choice_is_better_than_the_best_single_value():
@@ -147,14 +149,14 @@ def test_the_choice_is_better_than_the_best_single_value():
     single, ours, covered = [], [], []
     for seed in range(24):
         single.append(truth(run(seed, 0.3, repeats=False, partner=optuna.samplers.RandomSampler()).best_params))
-        choice = chosen(run(seed, 0.3, partner=optuna.samplers.RandomSampler()), seed=seed)
+        choice = chosen(run(seed, 0.3, partner=optuna.samplers.RandomSampler()))
         ours.append(truth(choice.params))
         covered.append(choice.interval[0] <= ours[-1] <= choice.interval[1])
     assert np.mean(ours) < 0.8 * np.mean(single)
     assert 0.8 <= np.mean(covered)
 
 
-@pytest.mark.parametrize("cut", [44, 45, 47, 49])
+@pytest.mark.parametrize("cut", [29, 30, 37, 49])
 def test_a_cut_study_goes_on_with_the_same_repeats(cut):
     """A study that is ended anywhere and gone on with by another sampler object has the trials of an uncut one."""
     noise = dict(enumerate(np.random.default_rng(1).standard_normal(N)))
@@ -178,12 +180,13 @@ def test_an_advisor_is_neither_asked_nor_credited_for_repeats():
     task = Task(direction="minimize", n_trials=20)
     study = optuna.create_study(sampler=LLMTPESampler(advisor, task=task, space=SPACE, seed=0, repeats=True))
     study.optimize(Bowl(0.1), n_trials=20)
-    assert ["repeat"] * 2 == sources(study)[-2:]
-    assert max(request.turn for request in advisor.requests) < 18
+    repeats = [trial.number for trial in study.trials if trial.user_attrs[SOURCE] == "repeat"]
+    assert repeats
+    assert not {request.turn for request in advisor.requests} & set(repeats)
     told = study.sampler._reader.history(study, study.trials)
     assert 0 == measure_worth(told).sources["repeat"].improvements
-    before = History("minimize", told.observations[:18])
-    assert Adaptive().standing(before) == Adaptive().standing(told)
+    searched = History("minimize", tuple(o for o in told if o.source != "repeat"))
+    assert Adaptive().standing(searched) == Adaptive().standing(told)
 
 
 def test_repeats_need_the_number_of_trials():

@@ -115,7 +115,7 @@ class _Study:
 
     def _chosen(self) -> dict[str, int]:
         """Return the trial whose configuration would be chosen now, where that is not the one with the best value."""
-        choice = chosen(self._study, seed=self._seed) if self._method.repeats else None
+        choice = chosen(self._study) if self._method.repeats else None
         return {} if choice is None else {"chosen": choice.trial}
 
     def _record(self, trial: FrozenTrial, value: float | None, failure: str, seconds: float) -> dict[str, Any]:

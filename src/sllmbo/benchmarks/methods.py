@@ -59,7 +59,7 @@ VARIANTS: Mapping[str, str] = {
     "masked": "a chat model is told x1, c1 and so on instead of names",
     "no-digest": "a chat model is told nothing of the trials",
     "no-state": "a chat model is told the trials, without what they come to",
-    REPEATS: "the last tenth of the trials repeats the leaders, and the winner is chosen by all values of each",
+    REPEATS: "the last two fifths of the trials may repeat leaders, and the winner is chosen by all values of each",
 }
 """What an advised method can be varied in."""
 

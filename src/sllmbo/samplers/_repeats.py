@@ -14,20 +14,19 @@ from sllmbo.history import History
 from sllmbo.samplers._reader import Reader
 from sllmbo.samplers._record import Decision
 from sllmbo.samplers._turns import all_trials
-from sllmbo.space import SearchSpace
 
 REPEAT = "repeat"
 """The source of a trial that evaluates a configuration again: neither the advisor's nor the partner's."""
 
-SHARE = 0.1
+SHARE = 0.4
 """The share of a study's trials that repeats may take, its last ones."""
 
 
-def repeat_due(space: SearchSpace, history: History, *, n_trials: int, seed: int) -> Decision | None:
+def repeat_due(history: History, *, n_trials: int) -> Decision | None:
     """Return the decision to evaluate a configuration of *history* again, or None while that is not of use."""
     if n_trials - len(history) > SHARE * n_trials:
         return None
-    again = next_repeat(space, history, seed=seed)
+    again = next_repeat(history)
     if again is None:
         return None
     return Decision(source=REPEAT, params=dict(again.params), rationale=f"Trial {again.number} once more.")
@@ -38,16 +37,12 @@ def evaluations(study: Study, params: Mapping[str, Any], *, before: int) -> int:
     return count(Reader(None).history(study, all_trials(study), before=before), params)
 
 
-def chosen(study: Study, *, seed: int = 0) -> Choice | None:
+def chosen(study: Study) -> Choice | None:
     """
     Return the configuration that *study* recommends, or None if no trial is complete.
 
-    Where configurations were evaluated more than once and not to the same value, it is chosen by all their values and
-    a model over all trials, with the interval of what is to be expected of it; else it is the best trial's.
-
-    Args:
-        study: Any study of one objective.
-        seed: Seed of the model.
+    Where configurations of it, a study of one objective, were evaluated more than once and not to the same value, it is
+    chosen by all their values, with the interval of what is to be expected of it; else it is the best trial's.
 
     Example:
         >>> import optuna
@@ -57,5 +52,4 @@ def chosen(study: Study, *, seed: int = 0) -> Choice | None:
         >>> chosen(study).params == study.best_params
         True
     """
-    reader, trials = Reader(None), all_trials(study)
-    return choose(reader.space(trials), reader.history(study, trials), seed=seed)
+    return choose(Reader(None).history(study, all_trials(study)))

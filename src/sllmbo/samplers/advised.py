@@ -77,7 +77,8 @@ class AdvisedSampler(BaseSampler):
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
         prefetch: Whether the advisor is asked while trials run (docs/adr/0015). A turn for which no answer is ready is
             the partner's, so that what is tried depends on the clock as well as on *seed*.
-        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again where that shows noise.
+        repeats: Whether the last two fifths of the task's *n_trials* may evaluate the leaders again, where that shows
+            noise.
 
     Raises:
         ConfigError: If an argument breaks a rule.
@@ -344,8 +345,7 @@ class AdvisedSampler(BaseSampler):
             return "opening"
         history = self._history(study, trial, opened)
         if self._repeats:
-            space = self._reader.space(opened.trials)
-            opened.again = repeat_due(space, history, n_trials=self._n_trials, seed=self._seed)
+            opened.again = repeat_due(history, n_trials=self._n_trials)
             if opened.again is not None:
                 return "repeat"
         if self._advisor is None or self._mixing is None:

@@ -54,8 +54,8 @@ class LLMTPESampler(AdvisedSampler):
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not narrow ranges during the study. It needs evidence for it, the best
             trials remain inside, and what brings nothing within 8 trials is undone (docs/adr/0012).
-        repeats: Whether the last tenth of the trials evaluates the leaders again, if the first repeat shows that the
-            objective is noisy; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
+        repeats: Whether the last two fifths of the trials may evaluate leaders again, if the first show noise in the
+            values; `sllmbo.samplers.chosen` tells the winner then. Needs the task's *n_trials*.
 
     Raises:
         ConfigError: If an argument breaks a rule or a key is missing.

@@ -65,7 +65,7 @@ def conclude(
         TaskError: If no trial is complete.
     """
     spec, metric, full, test = plan.spec, plan.metric, plan.full, plan.test
-    found = conclude_study(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
+    found = conclude_study(tuner, stop_reason=stop_reason, storage=storage)
     default_params = next((o.params for o in study_history(tuner.study).complete() if o.source == "default"), None)
     together = None
     if ensemble is not None:
@@ -101,7 +101,7 @@ def conclude(
     )
 
 
-def conclude_study(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | BaseStorage | None) -> TuneResult:
+def conclude_study(tuner: Tuner, *, stop_reason: str, storage: str | BaseStorage | None) -> TuneResult:
     """
     Return what the study of *tuner* found, whatever its objective was.
 
@@ -110,7 +110,7 @@ def conclude_study(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | 
     """
     records = trial_records(tuner.study)
     history = study_history(tuner.study)
-    best = _winner(tuner, history, seed)
+    best = _winner(tuner, history)
     if best is None:
         raise TaskError(_nothing_found(history, stop_reason))
     default = next((o for o in history.complete() if o.source == "default"), None)
@@ -142,9 +142,9 @@ def conclude_study(tuner: Tuner, *, seed: int, stop_reason: str, storage: str | 
     )
 
 
-def _winner(tuner: Tuner, history: History, seed: int) -> Choice | None:
+def _winner(tuner: Tuner, history: History) -> Choice | None:
     if len(tuner.study.directions) == 1:
-        return choose(tuner.space, history, seed=seed)
+        return choose(history)
     best = history.best
     if best is None:
         return None

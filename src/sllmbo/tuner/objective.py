@@ -95,8 +95,8 @@ def tune_objective(
         pruner: An Optuna pruner; it sees what is reported.
         prefetch: Whether the advisor is asked while trials run, as for `tune`.
         fixed_space: Whether the advisor may not narrow the search space during the study.
-        repeats: Whether the last tenth of the trials evaluates the leaders again, and the best configuration is chosen
-            by all its values, if the first repeat shows that they are noisy.
+        repeats: Whether the last two fifths of the trials may evaluate the leaders again, and the best configuration is
+            chosen by all its values, if the first repeats show that they are noisy.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         study_name: A study of this name in the storage is gone on with.
         seed: Seed of the search.
@@ -166,7 +166,7 @@ def tune_objective(
         callbacks=callbacks,
         suspects=f"the {'command' if isinstance(objective, Command) else 'objective'} and the search space",
     )
-    return conclude_study(tuner, seed=seed, stop_reason=stop_reason, storage=storage)
+    return conclude_study(tuner, stop_reason=stop_reason, storage=storage)
 
 
 def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:

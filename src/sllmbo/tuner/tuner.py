@@ -87,8 +87,8 @@ class Tuner:
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
         fixed_space: Whether the advisor may not edit the space during the study. It may narrow ranges, and widen those
             that nobody gave, on evidence; what does not pay within 8 trials is undone (docs/adr/0012).
-        repeats: Whether the last tenth of the task's *n_trials* evaluates the leaders again, if the first repeat shows
-            that the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
+        repeats: Whether the last two fifths of the task's *n_trials* may evaluate leaders again, if the first show that
+            the objective is noisy; `sllmbo.samplers.chosen` tells the winner then (docs/adr/0016).
         transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
             the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
 
