@@ -123,6 +123,16 @@ def _configurations(history: History) -> list[list[Observation]]:
     return list(found.values())
 
 
+def noise(history: History) -> float | None:
+    """
+    Return the standard deviation of the values of one configuration; None where none was evaluated again.
+
+    0 where it is too small to matter beside the differences between configurations.
+    """
+    variance = _noise(_configurations(history))
+    return None if variance is None else math.sqrt(variance)
+
+
 def _values(again: Sequence[Observation]) -> Array:
     return np.array([o.value for o in again], dtype=float)
 
