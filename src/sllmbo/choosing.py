@@ -33,6 +33,8 @@ _PRIOR_WEIGHT = 4
 """Before repeats have measured the noise, all that the model leaves is taken for it: worth so many repeats."""
 _LEAST_SHARE = 0.25
 """At least this share of what the model leaves is taken for true differences."""
+_HUGE = 1e100
+"""Values beyond are none to reckon with."""
 _QUIET = 0.01
 """Noise below this share of the standard deviation within either half of the configurations counts as none."""
 _Z = 1.959964
@@ -129,7 +131,8 @@ def noise(history: History) -> float | None:
 
     0 where it is too small to matter beside the differences between configurations.
     """
-    variance = _noise(_configurations(history))
+    sane = tuple(o for o in history if o.value is None or abs(o.value) < _HUGE)
+    variance = _noise(_configurations(History(history.direction, sane)))
     return None if variance is None else math.sqrt(variance)
 
 

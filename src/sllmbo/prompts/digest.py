@@ -109,11 +109,12 @@ def _values(study: Standing) -> str:
         return ""
     best, middle = study.ranked[0], study.ranked[len(study.ranked) // 2]
     told = [f"best {study.value(best.value or 0.0)} (#{best.number})", f"median {study.value(middle.value or 0.0)}"]
-    told += [
-        f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.history if o.source == "default"
-    ][:1]
+    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.history if o.source == "default"][:1]
     known = None if branches(study.space) else noise(study.history)  # of several estimators not all parameters are told
-    again = "" if known is None else f" The same configuration again differs by about {words.number(known, 2)}."
+    again = ""
+    if known is not None:
+        apart = f"differs by about {words.number(known, 2)}" if known else "gives nearly the same value"
+        again = f" The same configuration again {apart}."
     return f"Values: {', '.join(told)}.{again}"
 
 
@@ -123,7 +124,7 @@ def _last_advice(study: Standing) -> tuple[list[str], Mapping[str, Any] | None]:
     own = [o for o in study.history if author(o.source) == "you"]
     if own:
         last, ranks = own[-1], {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
-        told = last.state
+        told: str = last.state
         if last.number in ranks:
             told = f"{study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}"
         lines.append(f"Your last: #{last.number}, {told}.")

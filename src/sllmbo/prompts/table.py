@@ -93,9 +93,7 @@ def _trial(study: Standing, o: Observation, details: Sequence[str]) -> str:
     return _row(study, f"{o.number}{star}", what, {name: o.details.get(name) for name in details}, o.params)
 
 
-def _row(
-    study: Standing, first: str, what: str, details: Mapping[str, float | None], params: Mapping[str, Any]
-) -> str:
+def _row(study: Standing, first: str, what: str, details: Mapping[str, float | None], params: Mapping[str, Any]) -> str:
     measured = ("-" if v is None else words.bare(words.number(v, _DETAIL_DIGITS)) for v in details.values())
     values = (
         words.bare(words.value(params[name], digits_of(parameter))) if name in params else "-"

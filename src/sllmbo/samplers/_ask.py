@@ -101,17 +101,15 @@ def ask(
         batch = tuple(_advice(decision) for decision in usable[1:])
         return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
     chosen: Decision | None = None
-    refused: list[Refusal] = []
+    judged: list[Refusal] = []
     for decision, reason in zip(usable, judge([decision.params or {} for decision in usable]), strict=True):
         if not reason:
             chosen = decision
             break
         turned_down.append(f"{', '.join(f'{k}={v}' for k, v in (decision.params or {}).items())}: {reason}")
-        refused.append(Refusal(decision.params or {}, reason))
+        judged.append(Refusal(decision.params or {}, reason))
     decision = chosen or Decision(source=partner)
-    return replace(
-        decision, usage=usage, turned_down=tuple(turned_down), refused=tuple(refused), memo=memo, edits=edits
-    )
+    return replace(decision, usage=usage, turned_down=tuple(turned_down), refused=tuple(judged), memo=memo, edits=edits)
 
 
 def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:
