@@ -25,6 +25,8 @@ _PRIOR_WEIGHT = 2
 """A prior guess, that all the better half differs by is noise, is worth so many repeats."""
 _LEAST_SHARE = 0.25
 """At least this share of what the better half differs by is taken for true differences."""
+_HUGE = 1e100
+"""Values beyond are none to reckon with."""
 _QUIET = 0.01
 """Noise below this share of the standard deviation within either half of the configurations counts as none."""
 _SURE = 2
@@ -111,6 +113,17 @@ def _configurations(history: History) -> list[list[Observation]]:
 
 def _repeats(tried: Sequence[Sequence[Observation]]) -> int:
     return sum(len(again) - 1 for again in tried)
+
+
+def noise(history: History) -> float | None:
+    """
+    Return the standard deviation of the values of one configuration; None where none was evaluated again.
+
+    0 where it is too small to matter beside the differences between configurations.
+    """
+    sane = tuple(o for o in history if o.value is None or abs(o.value) < _HUGE)
+    variance = _noise(_configurations(History(history.direction, sane)))
+    return None if variance is None else math.sqrt(variance)
 
 
 def _values(again: Sequence[Observation]) -> Array:

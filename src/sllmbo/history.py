@@ -13,6 +13,17 @@ State: TypeAlias = Literal["complete", "pruned", "failed", "running"]
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A proposal of the advisor that was turned down."""
+
+    params: Mapping[str, Any]
+    """Its values by name; empty where the reason names a trial that it repeats."""
+
+    reason: str
+    """Why, in our own words: they quote nothing, and name trials by number and no parameter."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One trial, as it is told to an advisor."""
 
@@ -41,6 +52,9 @@ class Observation:
 
     curve: tuple[tuple[int, float], ...] = ()
     """Steps and the values that were reported at them while it ran, in order."""
+
+    turned_down: tuple[Refusal, ...] = ()
+    """What the advisor proposed for its turn and was not run."""
 
 
 @dataclass(frozen=True, slots=True)

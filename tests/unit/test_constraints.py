@@ -65,7 +65,7 @@ def test_constraints_are_part_of_the_question() -> None:
 
     text = render_suggestions(tuner.task, SPACE, study_history(tuner.study), n=1, purpose="next").text
     assert 'constraints: "cost<=4"' in text
-    assert "rank,trial,by,value,cost,x,y" in text
+    assert "trial,value,cost,x,y" in text
 
 
 def test_what_a_constraint_is_about_must_be_measured() -> None:

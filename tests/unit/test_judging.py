@@ -8,12 +8,12 @@ import pytest
 
 from sllmbo._random import generator
 from sllmbo.history import History, Observation
-from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMTPESampler
+from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMTPESampler, study_history
 from sllmbo.samplers._ask import is_near
 from sllmbo.samplers._convert import to_distributions
 from sllmbo.samplers._feasible import Feasibility, is_known
 from sllmbo.samplers._judge import margin
-from sllmbo.samplers._record import SOURCE, TURNED_DOWN
+from sllmbo.samplers._record import REFUSED, SOURCE, TURNED_DOWN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
 
@@ -197,3 +197,28 @@ def test_without_failures_the_partner_is_untouched():
         study.optimize(bowl, n_trials=25)
         studies.append([trial.params for trial in study.trials])
     assert studies[0] == studies[1]
+
+
+def test_what_was_turned_down_is_told_to_the_advisor():
+    """Each later question has what judging turned down and why, read from the study alone."""
+    advisor = around(0.85)
+    study = run(advisor)
+    refused = {t.number: t.user_attrs[REFUSED] for t in study.trials if REFUSED in t.user_attrs}
+    assert any("TPE prefers" in refusals[0]["reason"] for refusals in refused.values())
+    for history in (study_history(study), advisor.requests[-1].history):
+        told = {o.number: [(dict(r.params), r.reason) for r in o.turned_down] for o in history if o.turned_down}
+        expected = {n: [(r["params"], r["reason"]) for r in given] for n, given in refused.items() if n < len(history)}
+        assert expected == told
+
+
+@pytest.mark.filterwarnings("ignore:.*the partner serves")
+def test_that_all_proposals_were_repeats_is_told_to_the_advisor():
+    """Where nothing but repeats came, the partner serves, and the next question says which trial was repeated."""
+    default = {"x": 0.5, "y": 0.5}
+    advisor = ScriptedAdvisor(lambda request: [default] * request.n)
+    study = optuna.create_study(
+        sampler=LLMTPESampler(advisor, space=SPACE, init="default", mixing=Bernoulli(1.0), seed=3)
+    )
+    study.optimize(bowl, n_trials=3)
+    reasons = [[r.reason for r in o.turned_down] for o in advisor.requests[-1].history]
+    assert [[], ["repeats trial 0"]] == reasons

@@ -53,7 +53,7 @@ def test_suggest() -> None:
         first, second = advisor_on(server).suggest(request())
     assert {"C": 5.0, "kernel": "rbf"} == first.params
     assert {"C": 7.0, "kernel": "poly"} == second.params
-    assert ("llm", "tiny-0815", "suggest/6") == (first.source, first.origin, first.prompt_version)
+    assert ("llm", "tiny-0815", "suggest/7") == (first.source, first.origin, first.prompt_version)
     assert "exploit: larger C helped (#0)" == first.rationale
     assert 1 == first.usage.calls
     assert Usage() == second.usage
@@ -64,7 +64,7 @@ def test_the_study_is_told() -> None:
     with ChatServer() as server:
         advisor_on(server).suggest(request())
     (asked,) = server.requests
-    for words in ("support vectors", "accuracy", "C: float 0.01 to 100 log", "1,#0,0.8", "19 of 20 trials remain"):
+    for words in ("support vectors", "accuracy", "C: float 0.01..100 log", "\n0,.8,", "19 of 20 trials remain"):
         assert words in asked.text
     assert '"maximum": 100' in json.dumps(asked.schema)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sllmbo.advisors import AdviceRequest
 from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.errors import AdviceError
-from sllmbo.history import History, Observation
+from sllmbo.history import History, Observation, Refusal
 from sllmbo.prompts import ChatMemory, render_suggestions, shown, suggestions_schema
 from sllmbo.prompts.masking import Masking, mask_all, mask_awkward
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
@@ -135,6 +135,7 @@ def test_names_are_in_no_prompt(data: Any) -> None:
                 source=o.source,
                 rationale="RATIONALEZq7",
                 details=o.details,
+                turned_down=(Refusal({**o.params, "FOREIGNZq7": 1}, "TPE prefers 96% of the space to it"),),
             )
             for o in history
         ),

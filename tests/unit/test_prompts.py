@@ -19,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sllmbo.errors import ReplyError
-from sllmbo.history import History, Observation
+from sllmbo.history import History, Observation, Refusal
 from sllmbo.prompts import (
     DigestMemory,
     NoMemory,
     Prompt,
     TableMemory,
     design_schema,
+    offered,
     parse_design,
     parse_suggestions,
     render_design,
@@ -115,12 +116,13 @@ def test_size_is_bounded(n: int, purpose: Any) -> None:
 
 @pytest.mark.parametrize("n", [10, 30, 100, 1000])
 def test_size_is_bounded_with_edits_of_the_space(n: int) -> None:
-    """Also where the bounds of three parameters are open to edits."""
+    """Also where the bounds of three parameters are open to edits, of which two are offered."""
     evidence = "best 13 in 0.0123 to 0.1234"
-    leeways = {name: Leeway((0.001, 0.0123), (0.1234, 0.4567), evidence) for name in list(SPACE)[:3]}
+    leeways = offered({name: Leeway((0.001, 0.0123), (0.1234, 0.4567), evidence) for name in list(SPACE)[:3]})
     prompt = suggestions(history=random_history(n), leeways=leeways)
     schema = json.dumps(suggestions_schema(SPACE, 4, leeways=leeways), separators=(",", ":"))
-    assert f"learning_rate: low 0.001 to 0.0123, high 0.1234 to 0.4567 ({evidence})" in prompt.text
+    assert "learning_rate: low .001 to .0123, high .123 to .457 (best 13 in .0123 to .1234)\n" in prompt.text
+    assert list(SPACE)[:2] == list(leeways)
     assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
 
 
@@ -211,19 +213,20 @@ def test_what_is_stable_comes_first() -> None:
 @pytest.mark.parametrize(
     ("n_trials", "expected"),
     [
-        (None, "Propose 4 configurations to run next. Put the best in front"),
-        (14, "Propose 4 configurations to run next."),
+        (None, "Propose 4 configurations to run next. One of them runs"),
+        (21, "Propose 4 configurations to run next. Most trials are to come: a bold idea can be followed up. One"),
+        (14, "Propose 4 configurations to run next. Most trials are over: refine the best;"),
         (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
         (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
         (3, "Only 1 trial remains"),
     ],
 )
 def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
-    """No more is asked for than can run, spares are said to be spares, and the last three trials exploit."""
+    """No more is asked for than can run, spares are said to be spares; first boldness counts, then refinement."""
     history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
     text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
     assert f"REQUEST\n{expected}" in text
-    assert ("Where it is turned down" in text) == ("Propose 1 " not in text)
+    assert ("the first that is not turned down" in text) == ("Propose 1 " not in text)
 
 
 def test_request_without_a_best() -> None:
@@ -235,11 +238,11 @@ def test_request_without_a_best() -> None:
 def table(prompt: Prompt) -> list[str]:
     """Return header and rows of the table of trials."""
     lines = prompt.text.partition("\nTRIALS")[2].partition("\n\n")[0].splitlines()
-    return lines[next(i for i, line in enumerate(lines) if line.startswith("rank,")) :]
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("trial,")) :]
 
 
 def test_table() -> None:
-    """A short study is told whole: every trial one row, best first, with author, value and all active parameters."""
+    """A short study is told whole: every trial one row, best first, with value and all active parameters."""
     trials = (
         observation(
             0, {"kernel": "rbf", "C": 1.0}, source="default", value=0.5, details={"std": 0.0213, "train_value": 0.9}
@@ -251,14 +254,18 @@ def test_table() -> None:
     )
     prompt = suggestions(SMALL, History("maximize", trials))
     assert [
-        "rank,trial,by,value,train_value,kernel,C,degree",
-        "1,#1,you,0.71,-,poly,13.6,2",
-        "2,#0,default,0.5,0.9,rbf,1,-",
-        "-,#2,tpe,failed,-,null,0.01,-",
-        '-,#3,"some one",pruned 0.4,-,rbf,20,-',
-        "-,#4,-,running,-,rbf,30,-",
+        "trial,value,train_value,kernel,C,degree",
+        "1*,.71,-,poly,13.6,2",
+        "0,.5,.9,rbf,1,-",
+        "2,failed,-,null,.01,-",
+        "3,pruned .4,-,rbf,20,-",
+        "4,running,-,rbf,30,-",
     ] == table(prompt)
-    assert "Spread over folds: about 0.021." in prompt.text
+    assert (
+        "\nTRIALS, best first (*: proposed by you; -: inactive or unknown; spread over folds about 0.021)\n"
+        in prompt.text
+    )
+    assert "\nValues: best 0.71 (#1), median 0.5, default 0.5 (#0).\n" in prompt.text
     assert "New bests of trials (mean percentile, 100 best): you 1 of 1 (75), tpe 0 of 1 (0)," in prompt.text
     assert "left out" not in prompt.text
 
@@ -266,8 +273,10 @@ def test_table() -> None:
 def test_table_without_authors_and_details() -> None:
     """What no trial has takes no column."""
     prompt = suggestions(SMALL, History("maximize", (observation(0, {"C": 1.0}),)))
-    assert ["rank,trial,value,kernel,C,degree", "1,#0,0.5,-,1,-"] == table(prompt)
-    assert "Spread" not in prompt.text
+    assert ["trial,value,kernel,C,degree", "0,.5,-,1,-"] == table(prompt)
+    assert "TRIALS, best first (-: inactive or unknown)\n" in prompt.text
+    bare = suggestions(SearchSpace({"C": SMALL["C"]}), History("maximize", (observation(0, {"C": 1.0}),)))
+    assert "TRIALS, best first\ntrial,value,C\n0,.5,1\n" in bare.text
 
 
 def test_table_of_a_long_study() -> None:
@@ -279,11 +288,11 @@ def test_table_of_a_long_study() -> None:
     trials += [observation(101, default, state="failed", value=None, source="llm")]
     prompt = suggestions(SMALL, History("maximize", tuple(trials)))
     rows = table(prompt)
-    ranks = [int(row.split(",")[0]) for row in rows[1:-2]]
-    assert sorted(ranks) == ranks
-    assert {1, 2, 3, 4, 5, 26, 51, 52, 76, 101} <= set(ranks)
-    assert rows[-2].startswith("-,#101,you,failed,")
-    assert f"{102 - len(ranks) - 1} of 102 trials are left out." == rows[-1]
+    values = [float(row.split(",")[1]) for row in rows[1:-2]]
+    assert sorted(values, reverse=True) == values
+    assert {0.5, -1, -2, -3, -4, -25, -50, -50.5, -74, -99} <= set(values)
+    assert rows[-2].startswith("101*,failed,")
+    assert f"{102 - len(values) - 1} of 102 trials are left out." == rows[-1]
 
 
 def test_table_has_a_few_rows_in_any_case() -> None:
@@ -291,7 +300,7 @@ def test_table_has_a_few_rows_in_any_case() -> None:
     space = SearchSpace({f"parameter_number_{i}": Float(0, 1, default=0.5) for i in range(100)})
     trials = tuple(observation(i, space.default_params() or {}, value=float(i)) for i in range(30))
     rows = table(suggestions(space, History("maximize", trials)))
-    assert ["#29", "#28", "#27"] == [row.split(",")[1] for row in rows[1:-1]]
+    assert ["29", "28", "27"] == [row.split(",")[0] for row in rows[1:-1]]
 
 
 def test_stagnation_is_told_after_the_opening_only() -> None:
@@ -305,14 +314,14 @@ def test_stagnation_is_told_after_the_opening_only() -> None:
 def test_direction() -> None:
     """When minimising, the smallest value is the best."""
     trials = tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(3))
-    assert ["1,#0,0", "2,#1,1"] == [row[:6] for row in table(suggestions(SMALL, History("minimize", trials)))[1:3]]
-    assert ["1,#2,2", "2,#1,1"] == [row[:6] for row in table(suggestions(SMALL, History("maximize", trials)))[1:3]]
+    assert ["0,0,", "1,1,"] == [row[:4] for row in table(suggestions(SMALL, History("minimize", trials)))[1:3]]
+    assert ["2,2,", "1,1,"] == [row[:4] for row in table(suggestions(SMALL, History("maximize", trials)))[1:3]]
 
 
 def test_close_values_are_told_apart() -> None:
     """Values that agree in four digits are told with more."""
     trials = tuple(observation(i, {"C": 1.0 + i}, value=0.91231 + i * 1e-5) for i in range(2))
-    assert "1,#1,0.91232," in suggestions(SMALL, History("maximize", trials)).text
+    assert "1,.91232," in suggestions(SMALL, History("maximize", trials)).text
 
 
 def test_digits_follow_the_range() -> None:
@@ -327,7 +336,7 @@ def test_digits_follow_the_range() -> None:
     )
     params = {"wide": 1.23456e-05, "narrow": 0.9912345, "fine": 500.5, "count": 123456}
     prompt = suggestions(space, History("maximize", (observation(0, params),)))
-    assert "1,#0,0.5,1.23e-5,0.99123,500.5,123456" == table(prompt)[1]
+    assert "0,.5,1.23e-5,.9912,500.5,123456" == table(prompt)[1]
 
 
 @pytest.mark.parametrize(
@@ -375,9 +384,9 @@ def test_regions() -> None:
     trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
     told = regions_of(SMALL, trials)
     # On the log scale the quartiles of 0, 1, 2, 3 are 0.75 and 2.25, those of 4, ..., 15 are 6.75 and 12.25.
-    assert "good 0.011..0.012; rest 0.019..0.032; 3 good at the low limit; untried above 0.042" == told["C"]
+    assert "good .011 to .012; rest .019 to .032; 3 good at the low limit; untried above .042" == told["C"]
     assert "never tried" == told["degree"]
-    assert "good 0.01..0.012; " in regions_of(SMALL, trials[:10])["C"]
+    assert "good .01 to .012; " in regions_of(SMALL, trials[:10])["C"]
     assert ["kernel"] == list(regions_of(SMALL, trials[:9]))
 
 
@@ -385,13 +394,13 @@ def test_the_most_important_parameters_come_first() -> None:
     """Parameters are told in the order of their importance, and the last where there is no room for all."""
     history = random_history(100)
     matters = {"subsample": 0.5, "boosting_type": 0.3, "reg_alpha": 0.2}
-    state = DigestMemory(matters).state(SPACE, history, n_trials=None, limit=400)
+    state = DigestMemory(matters).state(SPACE, history, n_trials=None, limit=620)
     head, *told = state.partition("\nPARAMETERS")[2].splitlines()
     assert head.startswith(" by importance (good: best ")
     names = [line.partition(":")[0] for line in told]
     assert ["subsample 50%", "boosting_type 30%", "reg_alpha 20%"] == names[:3]
     assert len(names) < len(SPACE)
-    assert "importance" not in DigestMemory().state(SPACE, history, n_trials=None, limit=400)
+    assert "importance" not in DigestMemory().state(SPACE, history, n_trials=None, limit=620)
 
 
 def test_what_each_side_has_earned() -> None:
@@ -421,7 +430,8 @@ def test_trials_alone() -> None:
     trials = tuple(dataclasses.replace(o, source=("llm", "tpe")[o.number % 2]) for o in random_history(30))
     bare = suggestions(history=History("maximize", trials), memory=TableMemory()).text
     assert "FAILURES" in bare
-    assert "rank,trial,by," in bare
+    assert "\ntrial,value,train_value,learning_rate," in bare
+    assert "Values" not in bare
     assert "New bests" not in bare
     assert "PARAMETERS" not in bare
     nothing = suggestions(history=History("maximize", trials), memory=NoMemory())
@@ -439,7 +449,7 @@ def test_untried_ranges() -> None:
     trials = [
         observation(i, {"lr": 1e-3 * 1.01**i if i % 2 else 1e-1 * 1.01**i}, value=float(i % 3)) for i in range(12)
     ]
-    assert "untried below 0.001, 0.0011..0.1, above 0.11" in regions_of(space, trials)["lr"]
+    assert "untried below .001, .0011 to .1, above .11" in regions_of(space, trials)["lr"]
 
 
 def test_parameter_outside_its_present_range() -> None:
@@ -466,7 +476,7 @@ def test_failures() -> None:
     prompt = suggestions(SMALL, History("maximize", (*good, *bad)))
     assert 'Failed 3: "MemoryError: none" 2x (latest #4, #3), "ValueError" 1x (latest #5).' in prompt.text
     assert "All failures have C 53 to 55, all complete trials 1 to 3." in prompt.text
-    assert "-,#4,failed,-,54,-" in table(prompt)
+    assert "4,failed,-,54,-" in table(prompt)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
@@ -486,7 +496,7 @@ def test_descriptions_are_short_notes() -> None:
     """A description is told as a note, cut short: it was written before any trial and is no evidence."""
     space = SearchSpace({"C": Float(0, 1, description="strength of the penalty, which certainly must be small here")})
     prompt = suggestions(space)
-    assert 'C: float 0 to 1, note "strength of the penalty, which certai..."' in prompt.text
+    assert 'C: float 0..1, note "strength of the penalty, which certai..."' in prompt.text
     assert "a guess from before the first trial" in prompt.instructions
 
 
@@ -795,7 +805,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/6", "4e9eee407f8d"),
+        ("suggest", "suggest/7", "0c4f907463e9"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )
@@ -813,3 +823,93 @@ def test_what_became_of_the_last_advice_is_told() -> None:
     failed = (*trials, observation(5, {"C": 0.1}, source="llm", state="failed", value=None))
     assert "\nYour last: #5, failed.\n" in suggestions(SMALL, History("maximize", failed)).text
     assert "Your last" not in suggestions(SMALL, History("maximize", trials[1:2])).text
+
+
+def test_eight_trials_are_told_of_nine_parameters() -> None:
+    """The five best and the three latest trials have rows at any length of a study with nothing special in it."""
+    rng = np.random.default_rng(1)
+    trials = [
+        observation(i, SPACE.sample(rng), value=9 + float(rng.random()), source=("llm", "tpe")[i % 2])
+        for i in range(100)
+    ]
+    rows = table(suggestions(history=History("minimize", tuple(trials)), n=3))
+    assert {str(i) for i in (97, 98, 99)} <= {row.split(",")[0].rstrip("*") for row in rows}
+    assert len(rows) >= 1 + 8 + 1
+
+
+TURNED_DOWN = "TPE prefers 96% of the space to it; the worst 20% are turned down"
+
+
+def test_what_was_turned_down_is_told() -> None:
+    """The latest refusal is told for ten trials: by the trial that it is like, else with a row and the reason."""
+    near = Refusal({"kernel": "rbf", "C": 1.001}, "is next to trial 3")
+    bad = Refusal({"kernel": "poly", "C": 0.02, "degree": 5}, TURNED_DOWN)
+    trials = [observation(i, {"kernel": "rbf", "C": 1.0 + i}, value=float(i), source="llm") for i in range(30)]
+
+    def asked(refusal: Refusal, at: int) -> str:
+        trials_with = [dataclasses.replace(o, turned_down=(refusal,) if o.number == at else ()) for o in trials]
+        return suggestions(SMALL, History("maximize", tuple(trials_with)), memory=DigestMemory()).text
+
+    assert "\nYour last proposal turned down: is next to trial 3.\n" in asked(near, 20)
+    assert "turned down," not in asked(near, 20)
+    told = asked(bad, 29)
+    assert "\nYour last proposal turned down (row x): TPE prefers 96% of the space to it.\n" in told
+    assert "\nx,turned down,poly,.02,5\n" in told
+    assert "Your last proposal" not in asked(bad, 19)
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+def test_size_is_bounded_with_a_refusal(n: int) -> None:
+    """Also with a refused proposal, importance and edits in one question."""
+    params = SPACE.sample(np.random.default_rng(3))
+    trials = [dataclasses.replace(o, source=("llm", "tpe")[o.number % 2]) for o in random_history(n)]
+    trials[-1] = dataclasses.replace(trials[-1], turned_down=(Refusal(params, TURNED_DOWN),))
+    leeways = offered({name: Leeway((0.001, 0.0123), (0.1234, 0.4567), "best 13 in 0.01 to 0.1") for name in SPACE})
+    prompt = suggestions(
+        history=History("maximize", tuple(trials)), leeways=leeways, memory=DigestMemory(dict.fromkeys(SPACE, 1 / 9))
+    )
+    schema = json.dumps(suggestions_schema(SPACE, 4, leeways=leeways), separators=(",", ":"))
+    assert "\nx,turned down,-," in prompt.text
+    assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
+
+
+def test_noise_is_told_where_it_was_seen() -> None:
+    """Repeats of a configuration say how far its values lie apart, or that they do not."""
+    values = {1.0: [0.5, 0.52], 2.0: [0.7, 0.72], 3.0: [0.9], 4.0: [0.1]}
+    points = [(c, v) for c, again in values.items() for v in again]
+    trials = tuple(observation(i, {"C": c}, value=v) for i, (c, v) in enumerate(points))
+    assert (
+        " The same configuration again differs by about 0.014.\n"
+        in suggestions(SMALL, History("maximize", trials)).text
+    )
+    equal = tuple(observation(i, {"C": c}, value=values[c][0]) for i, (c, _) in enumerate(points))
+    assert (
+        " The same configuration again gives nearly the same value.\n"
+        in suggestions(SMALL, History("maximize", equal)).text
+    )
+    single = tuple(observation(i, {"C": 1.0 + i}, value=0.1 * i) for i in range(5))
+    assert "The same configuration" not in suggestions(SMALL, History("maximize", single)).text
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"subsample_freq": 0, "subsample": 1.0}, "fixed: subsample_freq 0 (subsample has no effect)\n"),
+        ({"subsample_freq": 1, "max_depth": -1}, "fixed: subsample_freq 1, max_depth -1\n"),
+        ({"subsample": 1.0, "verbose": 0}, ""),
+    ],
+)
+def test_what_decides_over_a_parameter_is_told(params: dict[str, Any], told: str) -> None:
+    """Parameters of the estimator that are not tuned are told if a tuned one depends on them."""
+    task = dataclasses.replace(TASK, estimator_params=params)
+    text = render_suggestions(task, SPACE, History("maximize"), n=1, purpose="opening").text
+    assert (told in text) if told else ("fixed:" not in text)
+    assert "fixed:" not in render_suggestions(task, SMALL, History("maximize"), n=1, purpose="opening").text
+
+
+def test_what_decides_over_a_parameter_of_a_step_is_told() -> None:
+    """In a pipeline both names have the step in front."""
+    space = SearchSpace({"boost__subsample": Float(0.4, 1)})
+    task = Task(estimator_params={"boost__subsample_freq": 0, "subsample_freq": 1})
+    text = render_suggestions(task, space, History("maximize"), n=1, purpose="opening").text
+    assert "fixed: boost__subsample_freq 0 (boost__subsample has no effect)\n" in text

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from sllmbo import errors
 from sllmbo.advisors import Advice, AdviceRequest, SpaceDesign
+from sllmbo.advisors._recording import advice_question
 from sllmbo.advisors.advisor import Memo
 from sllmbo.advisors.choose import choose_advisor
 from sllmbo.advisors.replay import ELSEWHERE, RecordingAdvisor, ReplayAdvisor, read_recording
 from sllmbo.errors import AdviceError, ConfigError, ReplayMismatch, ReplyError
-from sllmbo.history import History, Observation
+from sllmbo.history import History, Observation, Refusal
 from sllmbo.space import Categorical, Float, SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
@@ -73,6 +74,13 @@ def test_advice_comes_back_equal(tmp_path):
     told = RecordingAdvisor(Fixed(given_advice), tmp_path / "r.jsonl").suggest(request(n=2))
     assert given_advice == list(told)
     assert given_advice == list(ReplayAdvisor(tmp_path / "r.jsonl").suggest(request(n=2)))
+
+
+def test_a_recording_from_before_refusals_were_told_is_still_answered_from():
+    """What was turned down follows from the answers before, so it is no part of a question."""
+    plain = request(values=[0.5])
+    refused = replace(plain.history[0], turned_down=(Refusal({"x": 0.3}, "is next to trial 0"),))
+    assert advice_question(plain) == advice_question(replace(plain, history=History("minimize", (refused,))))
 
 
 def test_space_design_comes_back_equal(tmp_path):

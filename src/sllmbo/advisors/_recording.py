@@ -70,6 +70,7 @@ def _told(observation: Observation) -> dict[str, Any]:
     told = {item.name: getattr(observation, item.name) for item in fields(observation)}
     # How long a trial took differs from run to run.
     told["details"] = {name: value for name, value in observation.details.items() if name not in _TIMED}
+    del told["turned_down"]  # it follows from the answers before
     if not told["curve"]:
         del told["curve"]  # recordings from before there were curves are still answered from
     return told | {"params": dict(observation.params)}

@@ -196,7 +196,7 @@ class LLMAdvisor:
             space=told.space,
             history=told.history,
             # What speaks for an edit are the trials.
-            leeways={} if self._memory == "none" else _renamed(request.leeways, names),
+            leeways={} if self._memory == "none" else prompts.offered(_renamed(request.leeways, names)),
             importance=_renamed(request.importance, names),
         )
         return asked, told.masking

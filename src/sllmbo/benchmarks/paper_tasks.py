@@ -59,6 +59,11 @@ XGBOOST_SPACE = SearchSpace(
 )
 
 SPACES: Mapping[str, SearchSpace] = {"lightgbm": LIGHTGBM_SPACE, "xgboost": XGBOOST_SPACE}
+_SET = {
+    "lightgbm": {**(LIGHTGBM_SPACE.default_params() or {}), "subsample_freq": 0},
+    "xgboost": XGBOOST_SPACE.default_params() or {},
+}
+"""What the estimators have, as far as it is told: the libraries' own defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +121,7 @@ class PaperTask:
             metric=self.metric,
             direction=self.direction,
             data=data,
+            estimator_params=_SET[estimator],
         )
 
 

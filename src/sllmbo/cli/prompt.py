@@ -242,7 +242,7 @@ def _render(
         space = box.present
     told_all = prompts.shown(task, space, history, privacy=privacy, mask_names=mask_names)
     names = told_all.masking.names
-    open_ = {names[name]: leeway for name, leeway in leeways.items() if name in names}
+    open_ = prompts.offered({names[name]: leeway for name, leeway in leeways.items() if name in names})
     matters = {names[name]: share for name, share in importance(space, history).items() if name in names}
     sampler = inspect.signature(AdvisedSampler).parameters
     n = sampler["n_opening" if purpose == "opening" else "n_candidates"].default

@@ -15,7 +15,7 @@ from sllmbo.prompts.memory import (
     check_memory,
 )
 from sllmbo.prompts.privacy import Privacy, check_privacy, visible
-from sllmbo.prompts.render import Prompt, render_condense, render_design, render_suggestions
+from sllmbo.prompts.render import Prompt, offered, render_condense, render_design, render_suggestions
 from sllmbo.prompts.replies import (
     Suggestion,
     condense_schema,
@@ -47,6 +47,7 @@ __all__ = [
     "check_privacy",
     "condense_schema",
     "design_schema",
+    "offered",
     "parse_condense",
     "parse_design",
     "parse_edits",

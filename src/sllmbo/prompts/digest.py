@@ -8,28 +8,36 @@ parameter by parameter.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
+from sllmbo.choosing import noise
 from sllmbo.history import History, Observation
 from sllmbo.prompts import words
 from sllmbo.prompts.regions import regions, span
 from sllmbo.prompts.standing import Standing, standing
 from sllmbo.prompts.table import author, trial_table
 from sllmbo.space import Categorical, SearchSpace
+from sllmbo.space.branches import branches
 from sllmbo.worth import NEITHER, improvements, percentiles
 
 _ENOUGH_TO_STAGNATE = 8
 _N_KINDS = 3
 _N_SOURCES = 4
+_FIRST_ROWS = 8
+_FRESH = 10
+"""After so many trials nothing is said any more of what was turned down."""
 _N_NUMBERS = 4
 _N_COLLAPSED = 2
 _MAX_REASON = 80
 _N_CURVES = 3
 _N_PRUNED = 2
 _CURVE_DIGITS = 3
+_NAMES_A_TRIAL = re.compile(r"\btrial [0-9]")
 
 
 def digest(
@@ -48,8 +56,8 @@ def digest(
         space: The present search space; trials may know other parameters.
         history: All trials.
         n_trials: How many trials the study has in all, if known.
-        limit: Tokens to keep within: the table of trials has as many rows as that leaves it, and where it leaves the
-            fewest, the last parameters go untold.
+        limit: Tokens to keep within: first come the rows of eight trials, then the parameters, the most important
+            first, then further rows.
         importance: How much each parameter matters, if that is known.
         only_trials: Whether to leave out what the trials come to: who has earned what, and the parameters.
     """
@@ -57,11 +65,15 @@ def digest(
         return "STATE\nNo trial was run yet" + (f"; {n_trials} are planned." if n_trials else ".")
     study = standing(space, history)
     state, curves, failures = _state(study, n_trials), _curves(study), _unsuccessful(study)
-    if not only_trials:
-        state = "\n".join(filter(None, (state, _earned(history), _last_advice(study))))
+    if only_trials:
+        room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
+        return "\n\n".join(filter(None, (state, trial_table(study, room), curves, failures)))
+    advice, refused = _last_advice(study)
+    state = "\n".join(filter(None, (state, _values(study), _earned(history), *advice)))
     room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
-    told = "" if only_trials else regions(study, importance, room - words.tokens(trial_table(study, 0)))
-    table = trial_table(study, room - words.tokens(told) - 1)
+    first = words.tokens(trial_table(study, 0, at_least=_FIRST_ROWS, refused=refused))
+    told = regions(study, importance, room - first)
+    table = trial_table(study, room - words.tokens(told) - 1, refused=refused)
     return "\n\n".join(part for part in (state, table, curves, failures, told) if part)
 
 
@@ -91,16 +103,39 @@ def _earned(history: History) -> str:
     return f"New bests of trials (mean percentile, 100 best): {words.some(told, _N_SOURCES)}." if told else ""
 
 
-def _last_advice(study: Standing) -> str:
-    """Return what became of the advisor's latest trial, whose row may be left out."""
-    own = [o for o in study.history if author(o.source) == "you"]
-    if not own:
+def _values(study: Standing) -> str:
+    """Return by which values a trial is good, and how far two of one configuration lie apart, if that is known."""
+    if len(study.ranked) < 2:
         return ""
-    ranks = {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
-    last = own[-1]
-    if last.number not in ranks:
-        return f"Your last: #{last.number}, {last.state}."
-    return f"Your last: #{last.number}, {study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}."
+    best, middle = study.ranked[0], study.ranked[len(study.ranked) // 2]
+    told = [f"best {study.value(best.value or 0.0)} (#{best.number})", f"median {study.value(middle.value or 0.0)}"]
+    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.history if o.source == "default"][:1]
+    known = None if branches(study.space) else noise(study.history)  # of several estimators not all parameters are told
+    again = ""
+    if known is not None:
+        apart = f"differs by about {words.number(known, 2)}" if known else "gives nearly the same value"
+        again = f" The same configuration again {apart}."
+    return f"Values: {', '.join(told)}.{again}"
+
+
+def _last_advice(study: Standing) -> tuple[list[str], Mapping[str, Any] | None]:
+    """Return what became of the advisor's latest trial, and of what was turned down last; that, if it needs a row."""
+    lines: list[str] = []
+    own = [o for o in study.history if author(o.source) == "you"]
+    if own:
+        last, ranks = own[-1], {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
+        told: str = last.state
+        if last.number in ranks:
+            told = f"{study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}"
+        lines.append(f"Your last: #{last.number}, {told}.")
+    latest = study.history.observations[::-1][:_FRESH]
+    refused = next((o.turned_down[0] for o in latest if o.turned_down), None)
+    if refused is None:
+        return lines, None
+    reason = refused.reason.partition(";")[0]
+    if _NAMES_A_TRIAL.search(reason) is not None:
+        return [*lines, f"Your last proposal turned down: {reason}."], None
+    return [*lines, f"Your last proposal turned down (row x): {reason}."], refused.params
 
 
 def _curves(study: Standing) -> str:

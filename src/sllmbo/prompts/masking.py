@@ -65,10 +65,9 @@ class Masking:
         return replace(history, observations=tuple(map(self._trial, history)))
 
     def _trial(self, o: Observation) -> Observation:
-        params = self.mask(o.params)
-        if not self.everything:
-            return replace(o, params=params)
-        return replace(o, params=params, reason=error_class(o.reason), rationale="")
+        turned_down = tuple(replace(refusal, params=self.mask(refusal.params)) for refusal in o.turned_down)
+        o = replace(o, params=self.mask(o.params), turned_down=turned_down)
+        return replace(o, reason=error_class(o.reason), rationale="") if self.everything else o
 
     def mask(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return *params* under the other names, without parameters and values that are none of the space's."""

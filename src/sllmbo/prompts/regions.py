@@ -87,8 +87,8 @@ def _half(parameter: Float | Int, values: list[Any]) -> str:
 
 
 def _range(low: float, high: float, digits: int) -> str:
-    told = [words.number(value, digits) for value in (low, high)]
-    return "..".join(dict.fromkeys(told))
+    told = [words.bare(words.number(value, digits)) for value in (low, high)]
+    return " to ".join(dict.fromkeys(told))
 
 
 def _edges(parameter: Float | Int, good: list[Any]) -> list[str]:
@@ -109,7 +109,7 @@ def _untried(parameter: Float | Int, visited: list[Any]) -> list[str]:
     if not inside:
         return ["untried in this range"]
     digits = digits_of(parameter) - 1
-    first, last = words.number(inside[0], digits), words.number(inside[-1], digits)
+    first, last = (words.bare(words.number(edge, digits)) for edge in (inside[0], inside[-1]))
     step = parameter.step or 0  # neighbours on the grid leave nothing between them
     stretches = [
         (0.0, parameter.to_unit(inside[0]), f"below {first}"),

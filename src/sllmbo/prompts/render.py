@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Literal
 
@@ -16,7 +17,7 @@ from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
 from sllmbo.prompts.replies import suggestions_schema
 from sllmbo.prompts.template import PromptTemplate, load_template
-from sllmbo.prompts.tunable import tunable
+from sllmbo.prompts.tunable import dependencies, tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
 from sllmbo.space.branches import ROOT, branches
 from sllmbo.task import DataFacts, EarlierBest, Task
@@ -24,12 +25,16 @@ from sllmbo.task import DataFacts, EarlierBest, Task
 DIGEST = DigestMemory()
 NO_EDITS: Mapping[str, Leeway] = MappingProxyType({})
 
-_MAX_TOKENS = 1_425  # of a question with its schema as `words.tokens` counts: within 1,500 by a real vocabulary
-_STATE_TOKENS = 600
+_MAX_TOKENS = 1_435  # of a question with its schema as `words.tokens` counts: within 1,500 by a real vocabulary
+_STATE_TOKENS = 750
 """What a study with trials has room for, at the cost of the notes on parameters."""
+_FIRST_TRIALS = 3
+"""With so few trials the notes still have room, whatever the search space."""
 _LAST_TRIALS = 3
 """With so few trials left, nothing is learned any more that could still be used."""
 _MAX_DESCRIPTION = 400
+_BOUND_DIGITS = 3
+_MAX_EDITS = 2
 _SHORT_NOTE = 40
 _LONG_NOTE = 80
 _MAX_CHOICES = 12
@@ -83,30 +88,40 @@ def render_suggestions(
         request += "\n\n" + template.fill("edits", edits="\n".join(map(_open, leeways.items())))
     schema = json.dumps(suggestions_schema(space, n, leeways=leeways), separators=(",", ":"))
     for note in (_SHORT_NOTE, 0):  # what was noted before the first trial makes way for the trials
-        known = {"task": task_card(task), "space": space_table(space, note), "request": request}
+        known = {"task": task_card(task, space), "space": space_table(space, note, brief=True), "request": request}
         fixed = (system, template.fill("prompt", state="", **known), schema)
         room = _MAX_TOKENS - sum(map(words.tokens, fixed))
-        if not history or room >= _STATE_TOKENS:
+        if len(history) <= _FIRST_TRIALS or room >= _STATE_TOKENS:
             break
     state = memory.state(space, history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
     return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
 
 
+def offered(leeways: Mapping[str, Leeway]) -> dict[str, Leeway]:
+    """Return those of the edits that are open which a question offers: few, as each takes the room of a trial's row."""
+    return dict(islice(leeways.items(), _MAX_EDITS))
+
+
 def _open(item: tuple[str, Leeway]) -> str:
     name, leeway = item
     bounds = (
-        f"{bound} {words.number(least)}" + (f" to {words.number(most)}" if least < most else " (fixed)")
+        f"{bound} {_bound(least)}" + (f" to {_bound(most)}" if least < most else " (fixed)")
         for bound, (least, most) in (("low", leeway.low), ("high", leeway.high))
     )
-    return f"{words.name(name)}: {', '.join(bounds)} ({leeway.evidence})"
+    evidence = " ".join(map(words.bare, leeway.evidence.split()))
+    return f"{words.name(name)}: {', '.join(bounds)} ({evidence})"
+
+
+def _bound(value: float) -> str:
+    return words.bare(words.number(value, _BOUND_DIGITS))  # what is off by the rounding is moved inside again
 
 
 def render_condense(task: Task, space: SearchSpace, history: History, memory: SummaryMemory) -> Prompt:
     """Ask for notes that stand in for the trials from now on; *memory* says which were condensed before."""
     template = load_template("condense")
     state = memory.state(space, history, n_trials=task.n_trials, limit=_MAX_TOKENS)
-    text = template.fill("prompt", task=task_card(task), space=space_table(space, _SHORT_NOTE), state=state)
+    text = template.fill("prompt", task=task_card(task, space), space=space_table(space, _SHORT_NOTE), state=state)
     return Prompt(template.version, template.fill("system"), text)
 
 
@@ -121,7 +136,8 @@ def _request(
     if left is not None and left <= _LAST_TRIALS and history.best is not None:
         trials = "Only 1 trial remains" if left <= 1 else f"Only {left} trials remain"
         return template.fill("last", n=_configurations(n), remaining=trials) + spares
-    return template.fill("next", n=_configurations(n)) + spares
+    phase = "" if left is None else " " + template.fill("early" if left > len(history) else "late")
+    return template.fill("next", n=_configurations(n), phase=phase) + spares
 
 
 def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:
@@ -139,19 +155,29 @@ def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:
     return Prompt(template.version, template.fill("system"), text)
 
 
-def task_card(task: Task) -> str:
-    """Return the task in a few lines."""
+def task_card(task: Task, space: SearchSpace | None = None) -> str:
+    """Return the task in a few lines; of a space also what is fixed that its parameters depend on."""
     lines = [
         f"description: {words.quoted(task.description, _MAX_DESCRIPTION)}" if task.description else "",
         f"estimator: {words.quoted(task.estimator, 80)}" if task.estimator else "",
         f"metric: {words.quoted(task.metric or 'the objective', 60)}, {_better(task.direction)}",
         *_goals(task),
+        f"fixed: {', '.join(fixed)}" if (fixed := _fixed(task, space)) else "",
         f"data: {_facts(task.data)}" if task.data else "",
         f"earlier studies on similar data, whose best run here by transfer: {', '.join(map(_beaten, task.earlier))}"
         if task.earlier
         else "",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _fixed(task: Task, space: SearchSpace | None) -> list[str]:
+    """Return the parameters of the estimator that are not tuned and decide what tuned ones do, with their values."""
+    told: dict[str, str] = {}
+    for name, other, idle in dependencies(space or (), task.estimator_params):
+        effect = f" ({words.name(name)} has no effect)" if idle else ""
+        told[other] = f"{words.name(other)} {words.value(task.estimator_params[other])}{effect}"
+    return list(told.values())
 
 
 def _better(direction: Direction) -> str:
@@ -182,10 +208,11 @@ def _beaten(best: EarlierBest) -> str:
     return f"{who} beat its default by {words.number(best.gain)}{metric}"
 
 
-def space_table(space: SearchSpace, longest_note: int) -> str:
+def space_table(space: SearchSpace, longest_note: int, *, brief: bool = False) -> str:
     """
     Return one line for each parameter: range, scale, default, condition, and what was noted on it, cut to length.
 
+    *brief* is without the words "to" and "default", which are as much of it as the numbers.
     Of several estimators the name of a parameter tells to which it belongs, so that condition is said once.
     """
     several = branches(space)
@@ -194,11 +221,11 @@ def space_table(space: SearchSpace, longest_note: int) -> str:
         if several and parameter.condition is not None and parameter.condition.parameter == ROOT:
             parameter = replace(parameter, condition=None)
         once = ", the parameters that begin with its name exist" if several and name == ROOT else ""
-        lines.append(f"{words.name(name)}: {_described(parameter, longest_note)}{once}")
+        lines.append(f"{words.name(name)}: {_described(parameter, longest_note, brief=brief)}{once}")
     return "\n".join(lines)
 
 
-def _described(parameter: Parameter, longest_note: int) -> str:
+def _described(parameter: Parameter, longest_note: int, *, brief: bool) -> str:
     if isinstance(parameter, Categorical):
         known, facts = (
             parameter.has_default,
@@ -209,8 +236,11 @@ def _described(parameter: Parameter, longest_note: int) -> str:
         scale = " log" if parameter.log else ""
         step = f" in steps of {words.number(parameter.step)}" if parameter.step not in (None, 1) else ""
         known = parameter.default is not None
-        facts = [f"{kind} {words.number(parameter.low)} to {words.number(parameter.high)}{scale}{step}"]
-    if known:
+        to = ".." if brief else " to "
+        facts = [f"{kind} {words.number(parameter.low)}{to}{words.number(parameter.high)}{scale}{step}"]
+    if known and brief:
+        facts[0] += f" ({words.value(parameter.default)})"
+    elif known:
         facts.append(f"default {words.value(parameter.default)}")
     if parameter.condition is not None:
         values = " or ".join(map(words.value, parameter.condition.values))
@@ -229,13 +259,14 @@ def _facts(data: DataFacts) -> str:
     if not data.n_rows:  # no more may be told
         return ", ".join([data.kind, *ordered])
     levels = f" with up to {data.max_cardinality} levels" if data.max_cardinality else ""
-    kinds = f" ({data.n_numeric} numeric, {data.n_categorical} categorical{levels})"
-    facts = [
-        data.kind,
-        f"{data.n_rows} rows",
-        f"{data.n_features} features{kinds if data.n_numeric or data.n_categorical else ''}",
-        f"{data.missing_share:.2g} of the cells missing",
-    ]
+    features = f"{data.n_features} features"
+    if data.n_categorical:
+        features += f" ({data.n_numeric} numeric, {data.n_categorical} categorical{levels})"
+    elif data.n_numeric:
+        features = f"{data.n_features} numeric features"
+    facts = [data.kind, f"{data.n_rows} rows", features]
+    if data.missing_share:
+        facts.append(f"{data.missing_share:.2g} of the cells missing")
     if data.kind == "classification":
         facts.append(f"{data.n_classes} classes, the rarest {data.minority_share:.2g} of the rows")
     else:

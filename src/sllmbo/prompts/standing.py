@@ -85,11 +85,11 @@ def is_usable(parameter: Parameter, given: object) -> bool:
 
 
 def digits_of(parameter: Parameter) -> int:
-    """Return how many significant digits tell 500 values apart over the parameter's range; at least 3."""
+    """Return how many significant digits tell 100 values apart over the parameter's range; at least 3."""
     if isinstance(parameter, Categorical) or parameter.low == parameter.high:
         return 3
     low, high = float(parameter.low), float(parameter.high)
     size = max(abs(low), abs(high))
     span = math.log(high) - math.log(low) if parameter.log else high / size - low / size
-    finest = parameter.step / size if parameter.step and isinstance(parameter.step, float) else span / 500
+    finest = parameter.step / size if parameter.step and isinstance(parameter.step, float) else span / 100
     return 3 if finest <= 0 else min(max(3, math.ceil(-math.log10(finest))), 10)

@@ -1,10 +1,11 @@
 """
 Which of an estimator's parameters are worth offering to be tuned: not what only changes speed, output or randomness.
+And which of the others decide what a tuned one does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from sllmbo.task import DataFacts
@@ -54,6 +55,36 @@ _OF_CLASSES = frozenset(
 _OF_CATEGORIES = frozenset(
     ("max_cat_threshold", "max_cat_to_onehot", "min_data_per_group", "one_hot_max_size", "max_ctr_complexity")
 )
+
+
+_DEPENDS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
+    ("subsample", "subsample_freq", (0,)),  # LightGBM
+    ("bagging_fraction", "bagging_freq", (0,)),  # LightGBM's native names
+    ("num_leaves", "max_depth", ()),  # LightGBM
+    ("subsample", "bootstrap_type", ("Bayesian", "No")),  # CatBoost
+    ("max_samples", "bootstrap", (False,)),  # forests
+    ("max_iter", "early_stopping", ()),  # scikit-learn's boosting and networks
+    ("learning_rate_init", "solver", ("lbfgs",)),  # networks
+    ("degree", "kernel", ("linear", "rbf", "sigmoid")),  # support vector machines
+    ("coef0", "kernel", ("linear", "rbf")),
+    ("gamma", "kernel", ("linear",)),
+)
+"""Of which parameter another decides what it does, and the values of that with which it does nothing."""
+
+
+def dependencies(space: Container[str], params: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """
+    Yield each parameter of *space* of which one that is not tuned decides what it does, that one, and if it is idle.
+
+    Args:
+        space: The names of what is tuned.
+        params: What the estimator has, with the values that are set; names of a pipeline's steps stand in front.
+    """
+    for other, value in params.items():
+        step, underlines, own = other.rpartition("__")
+        for name, decider, idle in _DEPENDS:
+            if own == decider and other not in space and value is not None and f"{step}{underlines}{name}" in space:
+                yield f"{step}{underlines}{name}", other, value in idle
 
 
 def tunable(params: Mapping[str, Any], data: DataFacts | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 _PLAIN = 10_000_000
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_BELOW_ONE = re.compile(r"(-?)0(\.[0-9]+)")
 _HEADING = re.compile(r"[A-Z]{3,}")
 _PIECE = re.compile(r"_?[A-Za-z]+|[0-9]{1,3}| (?=[0-9])|[^\sA-Za-z0-9]+|\n+")
 
@@ -41,6 +42,12 @@ def value(given: Any, digits: int = 4) -> str:
     if isinstance(given, str):
         return given if is_plain(given, 40) else quoted(given, 40)
     return quoted(repr(given), 40) if isinstance(given, (list, dict, tuple, set)) else json.dumps(given, default=repr)
+
+
+def bare(text: str) -> str:
+    """Return the text of a number below one without its leading zero, which is a token of its own: 0.5 as .5."""
+    found = _BELOW_ONE.fullmatch(text)
+    return "".join(found.groups()) if found else text
 
 
 def name(given: str) -> str:

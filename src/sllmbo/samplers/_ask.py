@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import Advice, AdviceRequest
 from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
-from sllmbo.history import History
+from sllmbo.history import History, Refusal
 from sllmbo.samplers._ahead import LATE
 from sllmbo.samplers._edits import applied_edits
 from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
@@ -101,13 +101,15 @@ def ask(
         batch = tuple(_advice(decision) for decision in usable[1:])
         return replace(usable[0], usage=usage, turned_down=tuple(turned_down), batch=batch, memo=memo)
     chosen: Decision | None = None
+    judged: list[Refusal] = []
     for decision, reason in zip(usable, judge([decision.params or {} for decision in usable]), strict=True):
         if not reason:
             chosen = decision
             break
         turned_down.append(f"{', '.join(f'{k}={v}' for k, v in (decision.params or {}).items())}: {reason}")
+        judged.append(Refusal(decision.params or {}, reason))
     decision = chosen or Decision(source=partner)
-    return replace(decision, usage=usage, turned_down=tuple(turned_down), memo=memo, edits=edits)
+    return replace(decision, usage=usage, turned_down=tuple(turned_down), refused=tuple(judged), memo=memo, edits=edits)
 
 
 def decide(advice: Advice, space: SearchSpace, history: History, others: Sequence[Mapping[str, Any]] = ()) -> Decision:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import SpaceError
 from sllmbo.goals import INFEASIBLE
-from sllmbo.history import Observation, State
-from sllmbo.samplers._record import DETAILS, FAILURE, FOLDS, PARAMS, RATIONALE, SOURCE
+from sllmbo.history import Observation, Refusal, State
+from sllmbo.samplers._record import (
+    DETAILS,
+    FAILURE,
+    FALLBACK,
+    FOLDS,
+    PARAMS,
+    RATIONALE,
+    SOURCE,
+    TURNED_DOWN,
+    refused_of,
+)
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
+
+_REPEATS = re.compile(r"repeats trial \d+")
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -130,7 +143,15 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
         rationale=str(trial.user_attrs.get(RATIONALE, "")),
         details=details,
         curve=() if FOLDS in trial.user_attrs else tuple(sorted(trial.intermediate_values.items())),
+        turned_down=_turned_down(trial),
     )
+
+
+def _turned_down(trial: FrozenTrial) -> tuple[Refusal, ...]:
+    """Return what was turned down for *trial*: by judging, or for repeating a trial, also where nothing else came."""
+    told = "; ".join((*trial.user_attrs.get(TURNED_DOWN, ()), trial.user_attrs.get(FALLBACK, {}).get("reason", "")))
+    repeats = dict.fromkeys(_REPEATS.findall(told))
+    return (*refused_of(trial.user_attrs), *(Refusal({}, reason) for reason in repeats))
 
 
 def objective(index: int) -> str:

@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import Advice, Memo
+from sllmbo.history import Refusal
 from sllmbo.space import Repair
 from sllmbo.usage import Usage
 
@@ -27,7 +28,9 @@ REPAIRS = "sllmbo:repairs"
 FALLBACK = "sllmbo:fallback"
 """Why the partner served a trial that was the advisor's: {"kind", "reason"}."""
 TURNED_DOWN = "sllmbo:turned_down"
-"""Candidates of the advisor that were not used, with the reason."""
+"""Candidates of the advisor that were not used, with the reason, for people."""
+REFUSED = "sllmbo:refused"
+"""Those of them that judging turned down, as the advisor is told them: [{"params", "reason"}]."""
 PARAMS = "sllmbo:params"
 """The configuration that was decided on, before the objective asked for it."""
 ASKED = "sllmbo:asked"
@@ -90,6 +93,7 @@ class Decision:
     repairs: tuple[Repair, ...] = ()
     fallback: Mapping[str, str] | None = None
     turned_down: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
     asked: Mapping[str, int] | None = None
     batch: tuple[Advice, ...] = ()
     memo: Memo | None = None
@@ -110,6 +114,7 @@ class Decision:
             REPAIRS: [_repair_to_json(repair) for repair in self.repairs[:_MOST]],
             FALLBACK: dict(self.fallback) if self.fallback else None,
             TURNED_DOWN: [_cut(reason, _REASON_LENGTH) for reason in self.turned_down[:_MOST]],
+            REFUSED: [{"params": dict(r.params), "reason": r.reason} for r in self.refused],
             ASKED: dict(self.asked) if self.asked else None,
             BATCH: [_advice_to_json(advice) for advice in self.batch],
             MEMO: {"text": self.memo.text[:_MEMO_LENGTH], "after": self.memo.after} if self.memo else None,
@@ -134,6 +139,7 @@ class Decision:
             repairs=tuple(Repair(**repair) for repair in attrs.get(REPAIRS, ())),
             fallback=attrs.get(FALLBACK),
             turned_down=tuple(attrs.get(TURNED_DOWN, ())),
+            refused=refused_of(attrs),
             asked=attrs.get(ASKED),
             batch=batch_of(attrs),
             memo=Memo(**attrs[MEMO]) if MEMO in attrs else None,
@@ -155,6 +161,11 @@ def write_attr(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
 def edits_of(attrs: Mapping[str, Any]) -> tuple[AppliedEdit, ...]:
     """Return the edits of the search space that *attrs* record."""
     return tuple(AppliedEdit(**edit) for edit in attrs.get(EDITS, ()))
+
+
+def refused_of(attrs: Mapping[str, Any]) -> tuple[Refusal, ...]:
+    """Return what judging turned down, as *attrs* record it."""
+    return tuple(Refusal(**refusal) for refusal in attrs.get(REFUSED, ()))
 
 
 def batch_of(attrs: Mapping[str, Any]) -> tuple[Advice, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 from sllmbo.space.parameters import Categorical, Int, Parameter
 from sllmbo.space.search_space import SearchSpace
 
+_EXACT = 2**53
+
 
 def json_schema(space: SearchSpace) -> dict[str, Any]:
     """
@@ -25,13 +27,18 @@ def json_schema(space: SearchSpace) -> dict[str, Any]:
     }
 
 
+def _short(bound: float) -> float:
+    """Return *bound* as an integer where it is a whole one: what is sent is paid for, and 1.0 is longer than 1."""
+    return int(bound) if abs(bound) < _EXACT and bound == int(bound) else bound
+
+
 def _property(parameter: Parameter) -> dict[str, Any]:
     entry: dict[str, Any]
     if isinstance(parameter, Categorical):
         entry = {"type": "string", "enum": list(parameter.labels())}
     else:
         kind = "integer" if isinstance(parameter, Int) else "number"
-        entry = {"type": kind, "minimum": parameter.low, "maximum": parameter.high}
+        entry = {"type": kind, "minimum": _short(parameter.low), "maximum": _short(parameter.high)}
     notes = [parameter.description] if parameter.description else []
     if not isinstance(parameter, Categorical) and parameter.step not in (None, 1):
         notes.append(f"in steps of {parameter.step} from {parameter.low}")
