@@ -56,9 +56,18 @@ def hierarchical_weights(n_problems: int, n_seeds: int, *, resamples: int = RESA
 
 def interval(weights: Array, differences: Array) -> tuple[float, float]:
     """Return the percentile interval of the mean of *differences*, problem x seed, under *weights*."""
-    means = weights @ differences.ravel()
+    return _percentiles(weights @ differences.ravel())
+
+
+def ratio_interval(weights: Array, regrets: Array, of_base: Array) -> tuple[float, float] | None:
+    """Return that of the mean of *regrets* over the mean *of_base*; None where the baseline may be without regret."""
+    bases = weights @ of_base.ravel()
+    return _percentiles(weights @ regrets.ravel() / bases) if np.all(bases > 0.0) else None
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
     tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(means, [tail, 100.0 - tail])
+    low, high = np.percentile(values, [tail, 100.0 - tail])
     return float(low), float(high)
 
 

@@ -38,6 +38,8 @@ class Comparison:
     """Hierarchical: for other problems too. None for a single problem or seed."""
     ratio: float | None
     """Mean regret over that of the baseline."""
+    ratio_interval: tuple[float, float] | None
+    """Stratified."""
     p_value: float
     """Wilcoxon's signed-rank test over (problem, seed), two-sided, not corrected for the number of comparisons."""
     pairs: tuple[int, int, int]
@@ -169,8 +171,8 @@ def _comparisons(
     made = []
     for i, arm in enumerate(results.arms):
         for c, trials in enumerate(at) if arm != baseline else ():
-            difference = here[i, ..., c] - base[..., c]
-            of_base = float(base[..., c].mean())
+            regrets, of_base = here[i, ..., c], base[..., c]
+            difference = regrets - of_base
             made.append(
                 Comparison(
                     arm=arm,
@@ -178,7 +180,8 @@ def _comparisons(
                     difference=float(difference.mean()),
                     interval=None if within is None else statistics.interval(within, difference),
                     interval_over_problems=None if across is None else statistics.interval(across, difference),
-                    ratio=float(here[i, ..., c].mean()) / of_base if of_base else None,
+                    ratio=float(regrets.mean() / of_base.mean()) if of_base.any() else None,
+                    ratio_interval=None if within is None else statistics.ratio_interval(within, regrets, of_base),
                     p_value=statistics.wilcoxon(difference),
                     pairs=statistics.win_tie_loss(difference, tolerance),
                     problems=statistics.win_tie_loss(difference.mean(axis=1), tolerance),
@@ -249,7 +252,7 @@ def _against(summary: Summary, name: str) -> Cells:
             f"{c.difference:+.3f}",
             _interval(c.interval),
             _interval(c.interval_over_problems),
-            "-" if c.ratio is None else f"{c.ratio:.2f}",
+            _ratio(c.ratio, c.ratio_interval),
             _p(c.p_value),
             "/".join(map(str, c.pairs)),
             "/".join(map(str, c.problems)),
@@ -261,6 +264,12 @@ def _against(summary: Summary, name: str) -> Cells:
 
 def _interval(bounds: tuple[float, float] | None) -> str:
     return "-" if bounds is None else f"[{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
+
+
+def _ratio(ratio: float | None, bounds: tuple[float, float] | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"{ratio:.2f}" if bounds is None else f"{ratio:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
 def _p(value: float) -> str:
