@@ -239,7 +239,7 @@ class Counsel:
                 partial(self._suggest, study) if question is None else question.result,
                 request,
                 tried=tried,
-                judge=partial(self._judge, study, trial, request, box),
+                judge=partial(self._judge, request, box),
                 partner=self._partner.name,
             )
         except Exception as error:  # noqa: BLE001  # an advisor may be anybody's code
@@ -260,18 +260,11 @@ class Counsel:
         fallback = {"kind": STALE, "reason": reason}
         return Decision(source=self._partner.name, usage=usage, fallback=fallback, asked=asked)
 
-    def _judge(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        request: AdviceRequest,
-        box: Box,
-        candidates: Sequence[Mapping[str, Any]],
-    ) -> Sequence[str]:
-        """Tell why candidates are turned down: next to a trial, likely to fail, or bad by the partner's acquisition."""
+    def _judge(self, request: AdviceRequest, box: Box, candidates: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        """Tell why candidates are turned down: next to a trial, likely to fail, or of little promise."""
         if not self._judging:
             return ["" for _ in candidates]
-        reasons = self._partner.judge(study, trial, box, request.history, candidates, turn=request.turn)
+        reasons = self._partner.judge(box, request.history, candidates, turn=request.turn)
         done = [o for o in request.history if o.state == "complete"]
         near = [next((o.number for o in done if is_near(c, o.params, request.space)), None) for c in candidates]
         return [f"is next to trial {n}" if n is not None else r for n, r in zip(near, reasons, strict=True)]

@@ -1,41 +1,50 @@
 """
-Judging: an advisor's candidates are ranked by the partner's acquisition, and confidently bad ones turned down.
+Judging: an advisor's candidate is turned down where the trials promise less of it than of most of the space.
 
-The acquisition is TPE's density ratio (Bergstra et al. 2011, section 4): how much likelier a configuration is among the
-good trials than among the others. That a surrogate may veto a language model within a shrinking margin is "justify" of
-LLINBO (arXiv 2505.14756).
+What they promise is the expected improvement (Mockus 1978; Jones, Schonlau and Welch 1998) under a Gaussian process
+whose parameters are fixed, on the ranks of the trials: nothing is fitted, and no metric's scale matters. That a
+surrogate may veto a language model within a shrinking margin is "justify" of LLINBO (arXiv 2505.14756).
+
+TPE's density ratio is no such judge: it is low wherever trials crowd that are good but not the best, which is where a
+good advisor refines (docs/adr/0019).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import _split_trials, default_gamma
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo._random import generator
-from sllmbo.samplers._convert import to_distributions
+from sllmbo.history import History
 from sllmbo.samplers._edits import Box
+from sllmbo.space import Categorical, Parameter
+
+Array = NDArray[np.float64]
 
 _ENOUGH = 12
-"""With fewer complete trials the densities know too little to veto anything."""
+"""With fewer complete trials too little is known to veto anything."""
 
 _STRICTEST = 0.5
 """The share of the space that is turned down after very many trials."""
 
 _N_REFERENCE = 128
 
+_MOST = 200
+"""So many trials are looked at: half of them the best, half the latest."""
+_REACH = 0.3
+"""The process's length scale, as a share of the diagonal of the unit cube."""
+_NOISE = 0.2
+"""The variance of its noise, of ranks that have the variance 1."""
+
 
 def margin(n_complete: int) -> float:
     """
-    Return which share of the space, the worst by the partner's acquisition, is turned down after *n_complete* trials.
+    Return which share of the space, the least promising, is turned down after *n_complete* trials.
 
     Nothing before 12 trials, a quarter at 24, two fifths at 60, a half in the end.
     """
@@ -43,76 +52,89 @@ def margin(n_complete: int) -> float:
 
 
 def turned_down(
-    sampler: TPESampler,
-    study: Study,
-    trial: FrozenTrial,
-    box: Box,
-    candidates: Sequence[Mapping[str, Any]],
-    *,
-    seed: int,
-    turn: int,
+    box: Box, history: History, candidates: Sequence[Mapping[str, Any]], *, seed: int, turn: int
 ) -> list[str]:
     """
     Return, for each candidate, why it is turned down, or "" where it is not.
 
     Args:
-        sampler: The partner whose acquisition judges.
-        study: The study.
-        trial: The trial that is decided on; it is no evidence.
         box: Where the turn searches; what only exists under a condition is not judged.
+        history: The trials that judge.
         candidates: Configurations of the present space.
-        seed: With *turn*, where the reference points come from.
+        seed: With *turn*, where the points of the space come from that they are compared with.
         turn: The turn that is decided on.
     """
-    complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
-    share = margin(len(complete))
-    joint = {name: dist for name, dist in to_distributions(box.whole).items() if box.whole[name].condition is None}
-    if share == 0.0 or not joint or not candidates:
+    ranked = history.ranked()
+    share = margin(len(ranked))
+    space = {name: parameter for name, parameter in box.whole.items() if parameter.condition is None}
+    if share == 0.0 or not space or not candidates:
         return ["" for _ in candidates]
+    if len(ranked) > _MOST:
+        latest = sorted(ranked[_MOST // 2 :], key=lambda o: o.number)[-_MOST // 2 :]
+        ranked = (*ranked[: _MOST // 2], *latest)
     rng = generator(seed, "judging", turn)
     reference = [box.present.sample(rng) for _ in range(_N_REFERENCE)]
-    points = [*candidates, *reference]
-    columns = {name: np.array([dist.to_internal_repr(point[name]) for point in points]) for name, dist in joint.items()}
-    scores = acquisition(sampler, study, trial, joint, columns)
-    among, others = scores[: len(candidates)], scores[len(candidates) :]
-    ranks = [float((others < score).mean()) for score in among]
+    values = np.array([o.value for o in ranked], dtype=float) * (1.0 if history.direction == "maximize" else -1.0)
+    promise = expected_improvement(
+        _places(space, [o.params for o in ranked]), values, _places(space, [*candidates, *reference])
+    )
+    among, others = promise[: len(candidates)], promise[len(candidates) :]
+    ranks = [float((others < gain).mean()) for gain in among]
     return [
-        "" if rank >= share else f"TPE prefers {1 - rank:.0%} of the space to it; the worst {share:.0%} are turned down"
+        ""
+        if rank >= share
+        else f"the trials promise more of {1 - rank:.0%} of the space; the last {share:.0%} are turned down"
         for rank in ranks
     ]
 
 
-def acquisition(
-    sampler: TPESampler,
-    study: Study,
-    trial: FrozenTrial,
-    space: dict[str, BaseDistribution],
-    columns: Mapping[str, NDArray[Any]],
-) -> NDArray[np.float64]:
-    """Return TPE's log density ratio at points that are given in Optuna's internal values, by parameter."""
-    good, rest = _densities(sampler, study, trial, space)
-    return np.asarray(sampler._compute_acquisition_func(dict(columns), good, rest), dtype=np.float64)
+def expected_improvement(places: Array, values: Array, points: Array) -> Array:
+    """
+    Return how much each point is expected to better the best trial, in standard deviations of the trials' ranks.
+
+    Args:
+        places: The trials, n x d in the unit cube.
+        values: Their values, n, larger is better.
+        points: m x d.
+    """
+    better = (values[:, None] > values).sum(axis=1) + ((values[:, None] == values).sum(axis=1) - 1) / 2
+    scores = np.array([NormalDist().inv_cdf((rank + 0.5) / len(values)) for rank in better])
+    known, across = _covariance(places, places), _covariance(points, places)
+    solved = np.linalg.solve(known + _NOISE * np.eye(len(values)), np.column_stack([scores, across.T]))
+    mean = across @ solved[:, 0]
+    deviation = np.sqrt(np.maximum(1.0 - (across * solved[:, 1:].T).sum(axis=1), 1e-12))
+    z = (mean - (known @ solved[:, 0]).max()) / deviation
+    tail = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
+    return np.asarray(deviation * (z * tail + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)), dtype=float)
 
 
-def good_draws(
-    sampler: TPESampler, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], n: int
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """Return *n* draws from TPE's density of the good trials, in Optuna's internal values, and their log ratios."""
-    good, rest = _densities(sampler, study, trial, space)
-    columns = good.sample(sampler._rng.rng, n)
-    return columns, np.asarray(sampler._compute_acquisition_func(columns, good, rest), dtype=np.float64)
+def _covariance(one: Array, other: Array) -> Array:
+    """Matern 5/2, of variance 1."""
+    apart = ((one[:, None, :] - other[None, :, :]) ** 2).sum(axis=2)
+    scaled = np.sqrt(5.0 * apart / (_REACH**2 * one.shape[1]))
+    return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
 
 
-def _densities(
-    sampler: TPESampler, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]
-) -> tuple[_ParzenEstimator, _ParzenEstimator]:
-    """Return TPE's densities of the good trials and of the others, as its own `_sample` builds them."""
-    states = [TrialState.COMPLETE, TrialState.PRUNED]
-    if sampler._constant_liar:
-        states.append(TrialState.RUNNING)
-    known = study._get_trials(deepcopy=False, states=states, use_cache=not sampler._constant_liar)
-    trials = [other for other in known if other.number != trial.number]
-    n = sum(other.state != TrialState.RUNNING for other in trials)
-    below, above = _split_trials(study, trials, (sampler._gamma or default_gamma)(n))
-    good = sampler._build_parzen_estimator(study, space, below, handle_below=True)
-    return good, sampler._build_parzen_estimator(study, space, above, handle_below=False)
+def _places(space: Mapping[str, Parameter], points: Sequence[Mapping[str, Any]]) -> Array:
+    """Return *points* on unit scales, n x d; another category is as far as the ends of a scale."""
+    columns: list[list[float]] = []
+    for name, parameter in space.items():
+        if isinstance(parameter, Categorical):
+            columns += [
+                [float(_is(p.get(name), choice)) / math.sqrt(2) for p in points] for choice in parameter.choices
+            ]
+        else:
+            columns.append([_place(parameter, p.get(name)) for p in points])
+    return np.array(columns, dtype=float).T
+
+
+def _is(value: Any, choice: Any) -> bool:
+    return type(value) is type(choice) and bool(value == choice)
+
+
+def _place(parameter: Parameter, value: Any) -> float:
+    """Return the place of *value*; the middle where there is none."""
+    try:
+        return float(np.clip(parameter.to_unit(value), -1.0, 2.0))
+    except (TypeError, ValueError):
+        return 0.5

@@ -24,7 +24,8 @@ from sllmbo.history import History
 from sllmbo.samplers._convert import from_distributions, python_scalar, to_distribution, to_distributions
 from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import FEASIBLE, Feasibility, internal, pool
-from sllmbo.samplers._judge import acquisition, good_draws, turned_down
+from sllmbo.samplers._judge import turned_down
+from sllmbo.samplers._ratio import density_ratio, good_draws
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
@@ -127,7 +128,7 @@ class Partner:
                 points = pool(from_distributions({**space, **inner}), history, seed=self.seed, turn=turn)
                 columns = internal(space, [{**drawn, **point} for point in points])
                 if isinstance(self.sampler, TPESampler):
-                    ratios = acquisition(self.sampler, study, trial, space, columns)
+                    ratios = density_ratio(self.sampler, study, trial, space, columns)
         n = len(next(iter(columns.values())))
         fixed = {name: np.repeat(column, n) for name, column in internal(trial.distributions, [given]).items()}
         best = int(np.argmax(ratios + feasibility.worth({**fixed, **columns})))
@@ -142,22 +143,10 @@ class Partner:
                 drawn[name] = self.independent(study, trial, name, distribution, turn=turn)
         return drawn
 
-    def judge(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        box: Box,
-        history: History,
-        candidates: Sequence[Mapping[str, Any]],
-        *,
-        turn: int,
-    ) -> list[str]:
+    def judge(self, box: Box, history: History, candidates: Sequence[Mapping[str, Any]], *, turn: int) -> list[str]:
         """Return, for each candidate of an advisor, why it is turned down, or "" where it is not."""
         feasible = Feasibility(to_distributions(box.present), history).of(candidates)
-        reasons = ["" for _ in candidates]
-        if isinstance(self.sampler, TPESampler):
-            with self._lock:
-                reasons = turned_down(self.sampler, study, trial, box, candidates, seed=self.seed, turn=turn)
+        reasons = turned_down(box, history, candidates, seed=self.seed, turn=turn)
         return [
             reason if odds >= FEASIBLE else f"likely to fail, by where trials failed (odds {1 - odds:.0%})"
             for reason, odds in zip(reasons, feasible, strict=True)
