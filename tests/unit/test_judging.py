@@ -55,11 +55,11 @@ def test_the_margin_grows_from_nothing_to_a_half():
 
 
 def test_candidates_in_a_bad_region_are_turned_down_with_the_reason():
-    """TPE serves in place of an advisor that proposes where TPE's ratio is low, and the trial says why."""
+    """TPE serves in place of an advisor that proposes where trials were poor, and the trial says why."""
     study = run(around(0.85))
     reasons = [t.user_attrs[TURNED_DOWN] for t in study.trials[30:] if TURNED_DOWN in t.user_attrs]
     assert reasons
-    assert any("TPE prefers" in reason for trial in reasons for reason in trial)
+    assert any("promise more" in reason for trial in reasons for reason in trial)
     assert "scripted" not in served(study)[30:]
 
 

@@ -25,7 +25,7 @@ def density_ratio(
     space: dict[str, BaseDistribution],
     columns: Mapping[str, NDArray[Any]],
 ) -> NDArray[np.float64]:
-    """Return the logarithm of TPE's density ratio at points that are given in Optuna's internal values, by parameter."""
+    """Return the logarithm of TPE's density ratio at points in Optuna's internal values, by parameter."""
     good, rest = _densities(sampler, study, trial, space)
     return np.asarray(sampler._compute_acquisition_func(dict(columns), good, rest), dtype=np.float64)
 
