@@ -11,8 +11,9 @@ from sllmbo.history import History, Observation
 from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMTPESampler, study_history
 from sllmbo.samplers._ask import is_near
 from sllmbo.samplers._convert import to_distributions
+from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import Feasibility, is_known
-from sllmbo.samplers._judge import margin
+from sllmbo.samplers._judge import expected_improvement, margin, turned_down
 from sllmbo.samplers._record import REFUSED, SOURCE, TURNED_DOWN
 from sllmbo.space import Categorical, Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
@@ -67,6 +68,70 @@ def test_candidates_in_a_good_region_are_not_turned_down():
     """Where TPE itself would go, the advisor's candidates pass."""
     study = run(around(0.15))
     assert served(study)[13:].count("scripted") > 5
+
+
+def crowd(*groups, direction="maximize"):
+    """A history of points around each (centre, value, n), whose values differ a little."""
+    rng = np.random.default_rng(0)
+    made = [
+        ({name: centre + 0.04 * float(rng.random()) for name in SPACE}, value + 0.01 * float(rng.random()))
+        for centre, value, n in groups
+        for _ in range(n)
+    ]
+    return History(direction, tuple(Observation(i, p, state="complete", value=v) for i, (p, v) in enumerate(made)))
+
+
+def test_a_proposal_among_good_trials_passes_however_many_they_are():
+    """Next to the best of many good trials there is more to expect than where trials were poor."""
+    history = crowd((0.2, 1.0, 10), (0.8, 0.2, 10))
+    good, bad = turned_down(
+        Box(SPACE, SPACE), history, [{"x": 0.26, "y": 0.24}, {"x": 0.82, "y": 0.82}], seed=0, turn=9
+    )
+    assert "" == good
+    assert "promise more" in bad
+
+
+def test_another_proposal_where_many_were_mediocre_is_turned_down():
+    """An advisor that goes on around the default, which others have long bettered, has no more to expect there."""
+    history = crowd((0.5, 0.5, 15), (0.2, 1.0, 5))
+    (reason,) = turned_down(Box(SPACE, SPACE), history, [{"x": 0.52, "y": 0.51}], seed=0, turn=9)
+    assert "promise more" in reason
+
+
+def test_the_promise_is_that_of_scikit_learns_gaussian_process():
+    """Mean and deviation, and with them the expected improvement, are those of its regressor with the same kernel."""
+    from scipy.stats import norm
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    rng = np.random.default_rng(1)
+    places, points = rng.random((30, 3)), rng.random((20, 3))
+    values = rng.permutation(30).astype(float)
+    process = GaussianProcessRegressor(Matern(0.3 * 3**0.5, nu=2.5), alpha=0.2, optimizer=None)
+    process.fit(places, norm.ppf((values + 0.5) / 30))
+    mean, deviation = process.predict(points, return_std=True)
+    z = (mean - process.predict(places).max()) / deviation
+    expected = deviation * (z * norm.cdf(z) + norm.pdf(z))
+    np.testing.assert_allclose(expected_improvement(places, values, points), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_categories_of_other_types_and_unknown_values_are_judged_too():
+    """Choices that are equal but of other types are apart, and what a trial lacks counts as the middle."""
+    space = SearchSpace({"k": Categorical([1, True, None]), "x": Float(0.0, 1.0)})
+    trials = [({"k": (1, True)[i % 2], "x": i / 30}, float(i % 2)) for i in range(28)] + [({"z": 3}, 0.0)] * 2
+    history = History(
+        "maximize", tuple(Observation(i, p, state="complete", value=v) for i, (p, v) in enumerate(trials))
+    )
+    bad, good = turned_down(Box(space, space), history, [{"k": 1, "x": 0.5}, {"k": True, "x": 0.5}], seed=0, turn=1)
+    assert bad
+    assert not good
+
+
+def test_of_very_many_trials_a_part_judges():
+    """At 3,000 trials the promise is worked out from some of them, the best among these."""
+    history = crowd((0.2, 1.0, 10), (0.8, 0.2, 3000))
+    reasons = turned_down(Box(SPACE, SPACE), history, [{"x": 0.26, "y": 0.24}, {"x": 0.82, "y": 0.82}], seed=0, turn=9)
+    assert ["", True] == [reasons[0], bool(reasons[1])]
 
 
 def test_without_judging_nothing_is_turned_down():
@@ -204,7 +269,7 @@ def test_what_was_turned_down_is_told_to_the_advisor():
     advisor = around(0.85)
     study = run(advisor)
     refused = {t.number: t.user_attrs[REFUSED] for t in study.trials if REFUSED in t.user_attrs}
-    assert any("TPE prefers" in refusals[0]["reason"] for refusals in refused.values())
+    assert any("promise more" in refusals[0]["reason"] for refusals in refused.values())
     for history in (study_history(study), advisor.requests[-1].history):
         told = {o.number: [(dict(r.params), r.reason) for r in o.turned_down] for o in history if o.turned_down}
         expected = {n: [(r["params"], r["reason"]) for r in given] for n, given in refused.items() if n < len(history)}

@@ -69,8 +69,8 @@ class AdvisedSampler(BaseSampler):
         seed: Seed of everything that is drawn. None draws one.
         on_failure: "partner" lets the partner serve the trial when the advisor fails; "raise" raises.
         budget: What the questions of the study may cost, whoever asks them; the partner serves once it is spent.
-        judging: Whether the advisor's candidates are judged by what the trials promise of them and by where trials failed;
-            the partner serves where all are turned down.
+        judging: Whether the advisor's candidates are judged by what the trials promise of them and by where trials
+            failed (docs/adr/0019); the partner serves where all are turned down.
         failure_aware: Whether the partner draws again where trials are likely to fail. Without failed trials it makes
             no difference.
         edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
