@@ -1,0 +1,70 @@
+"""
+Makes the tables and pictures of docs/results: each is one run of `sllmbo bench`.
+
+    python benchmarks/results.py OUT [NAME ...] [--jobs N]
+
+OUT keeps the finished studies, so that an interrupted run goes on. Recorded proposals are looked for in the folder
+SLLMBO_DATA.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DATA = Path(os.environ.get("SLLMBO_DATA", "."))
+OPENINGS = "openings:llm_openings_hpobench.json"
+GPT_4O = "paper:sllmbo_paper_trials.csv.gz:gpt-4o"
+HOSTILE = ["worst-region-lover", "narrower", "out-of-bounds", "malformed", "repeater", "always-raising"]
+SIMPLE = ["hostile:worst-region-lover", "hostile:narrower"]
+
+# name: suite, problems, methods, advisors, seeds, other options
+RUNS = {
+    "hpobench": (
+        *("tables", "hpobench", "random,tpe,tpe+default,llm-tpe"),
+        ["rules", OPENINGS, *(f"quality:{name}" for name in ("biased", "clone", "uninformed"))],
+        "0-19",
+    ),
+    "hostile": ("tables", "hpobench", "tpe+default,llm-tpe", [f"hostile:{name}" for name in HOSTILE], "0-19"),
+    "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *SIMPLE], "0-19"),
+    "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
+    "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
+    "failures": ("failures", "", "tpe,tpe+default,llm-tpe", ["rules", "hostile:failing-region-lover", *SIMPLE], "0-9"),
+    "paper-surrogate": ("paper-surrogate", "", "tpe+default,llm-tpe,paper-reference", [GPT_4O], "0-9"),
+    "paper-surrogate-rules": ("paper-surrogate", "", "tpe+default,llm-tpe", ["rules", SIMPLE[0]], "0-9"),
+    "ablations": (
+        *("tables", "hpobench"),
+        "tpe+default,llm,llm-tpe,llm-tpe:coin,llm-tpe:no-judging,llm-tpe:init-random,llm-tpe:no-default",
+        *(["rules"], "0-9", "--baseline", "llm-tpe"),
+    ),
+    "ablations-clone": (
+        *("tables", "hpobench", "tpe+default,llm-tpe,llm-tpe:coin,llm-tpe:no-judging"),
+        *(["quality:clone"], "0-9"),
+    ),
+}
+
+
+def run(name: str, out: Path, jobs: int) -> None:
+    suite, problems, methods, advisors, seeds, *more = RUNS[name]
+    folder = out.resolve() / name
+    command = [sys.executable, "-m", "sllmbo", "bench", "--suite", suite, "--methods", methods, "--seeds", seeds]
+    command += [*(["--problems", problems] if problems else []), *(f"--advisor={advisor}" for advisor in advisors)]
+    command += ["--trials", "50", "--jobs", str(jobs), "--label", "report", "--out", str(folder), *more]
+    subprocess.run(command, check=True, cwd=DATA)
+    page = Path(__file__).parent.parent / "docs" / "results" / name
+    page.mkdir(parents=True, exist_ok=True)
+    for made in ("report.md", "anytime.png", "anytime-problems.png", "ranks.png"):
+        if (folder / made).exists():
+            shutil.copy(folder / made, page / made)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*", choices=[*RUNS, []], default=[])
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    for name in given.names or RUNS:
+        run(name, given.out, given.jobs)
