@@ -105,7 +105,7 @@ _FAMILIES: Mapping[str, _Family] = {
         space=_HPOBENCH_SPACE,
         column="val_acc",
         direction="maximize",
-        metric="accuracy",
+        metric="balanced accuracy",
         estimator="sklearn.neural_network.MLPClassifier",
         tables={
             "car": ("how acceptable a car is, by six categories", _classes(1728, 6, 4, 0.04)),

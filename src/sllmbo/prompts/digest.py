@@ -8,16 +8,15 @@ parameter by parameter.
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from sllmbo.choosing import noise
 from sllmbo.history import History, Observation
 from sllmbo.prompts import words
+from sllmbo.prompts.refused import refused
 from sllmbo.prompts.regions import regions, span
 from sllmbo.prompts.standing import Standing, standing
 from sllmbo.prompts.table import author, trial_table
@@ -29,15 +28,15 @@ _ENOUGH_TO_STAGNATE = 8
 _N_KINDS = 3
 _N_SOURCES = 4
 _FIRST_ROWS = 8
-_FRESH = 10
-"""After so many trials nothing is said any more of what was turned down."""
+_MOST_REFUSED = 3
+_FIRST_SHARE = 0.6
+"""What the first rows may take of the room, for more than one row of what was turned down."""
 _N_NUMBERS = 4
 _N_COLLAPSED = 2
 _MAX_REASON = 80
 _N_CURVES = 3
 _N_PRUNED = 2
 _CURVE_DIGITS = 3
-_NAMES_A_TRIAL = re.compile(r"\btrial [0-9]")
 
 
 def digest(
@@ -68,12 +67,16 @@ def digest(
     if only_trials:
         room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
         return "\n\n".join(filter(None, (state, trial_table(study, room), curves, failures)))
-    advice, refused = _last_advice(study)
-    state = "\n".join(filter(None, (state, _values(study), _earned(history), *advice)))
-    room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
-    first = words.tokens(trial_table(study, 0, at_least=_FIRST_ROWS, refused=refused))
+    known = (state, _values(study), _earned(history), _last_advice(study))
+    for most in range(_MOST_REFUSED, 0, -1):
+        turned_down, rows = refused(study, most)
+        state = "\n".join(filter(None, (*known, turned_down)))
+        room = limit - sum(words.tokens(part) + 1 for part in (state, curves, failures))
+        first = words.tokens(trial_table(study, 0, at_least=_FIRST_ROWS, refused=rows))
+        if first <= _FIRST_SHARE * room:
+            break
     told = regions(study, importance, room - first)
-    table = trial_table(study, room - words.tokens(told) - 1, refused=refused)
+    table = trial_table(study, room - words.tokens(told) - 1, refused=rows)
     return "\n\n".join(part for part in (state, table, curves, failures, told) if part)
 
 
@@ -118,24 +121,16 @@ def _values(study: Standing) -> str:
     return f"Values: {', '.join(told)}.{again}"
 
 
-def _last_advice(study: Standing) -> tuple[list[str], Mapping[str, Any] | None]:
-    """Return what became of the advisor's latest trial, and of what was turned down last; that, if it needs a row."""
-    lines: list[str] = []
+def _last_advice(study: Standing) -> str:
+    """Return what became of the advisor's latest trial, also where its row is left out."""
     own = [o for o in study.history if author(o.source) == "you"]
-    if own:
-        last, ranks = own[-1], {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
-        told: str = last.state
-        if last.number in ranks:
-            told = f"{study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}"
-        lines.append(f"Your last: #{last.number}, {told}.")
-    latest = study.history.observations[::-1][:_FRESH]
-    refused = next((o.turned_down[0] for o in latest if o.turned_down), None)
-    if refused is None:
-        return lines, None
-    reason = refused.reason.partition(";")[0]
-    if _NAMES_A_TRIAL.search(reason) is not None:
-        return [*lines, f"Your last proposal turned down: {reason}."], None
-    return [*lines, f"Your last proposal turned down (row x): {reason}."], refused.params
+    if not own:
+        return ""
+    last, ranks = own[-1], {o.number: rank for rank, o in enumerate(study.ranked, start=1)}
+    told: str = last.state
+    if last.number in ranks:
+        told = f"{study.value(last.value or 0.0)}, rank {ranks[last.number]} of {len(ranks)}"
+    return f"Your last: #{last.number}, {told}."
 
 
 def _curves(study: Standing) -> str:

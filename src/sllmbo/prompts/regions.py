@@ -65,7 +65,7 @@ def _facts(study: Standing, name: str) -> list[str]:
         return ["never tried"]
     good, rest = study.values(name, study.good), study.values(name, study.rest)
     halves = [f"{what} {_half(parameter, v)}" for what, v in (("good", good), ("rest", rest)) if v]
-    return halves + _edges(parameter, good) + _untried(parameter, visited)
+    return halves + _edges(parameter, good) + _untried(parameter, visited, good)
 
 
 def _odds(study: Standing, name: str, parameter: Categorical) -> list[str]:
@@ -98,11 +98,15 @@ def _edges(parameter: Float | Int, good: list[Any]) -> list[str]:
     low = sum(position <= _EDGE for position in positions)
     high = sum(position >= 1 - _EDGE for position in positions)
     many = max(2, len(good) / 5)
-    return [f"{n} good at the {edge} limit" for n, edge in ((low, "low"), (high, "high")) if n >= many]
+    return [f"{n} of {len(good)} good trials at the {edge} limit" for n, edge in ((low, "low"), (high, "high")) if n >= many]
 
 
-def _untried(parameter: Float | Int, visited: list[Any]) -> list[str]:
-    """Return the widest stretches of the parameter's scale without any trial, in order, if they are wide."""
+def _untried(parameter: Float | Int, visited: list[Any], good: list[Any]) -> list[str]:
+    """
+    Return the widest stretches of the parameter's scale without any trial, in order, if they are wide.
+
+    A stretch inside is told where a good trial is at an end of it: between bad ones there is little to look for.
+    """
     inside = sorted({v for v in visited if parameter.low <= v <= parameter.high})
     if parameter.low == parameter.high:
         return []
@@ -116,7 +120,7 @@ def _untried(parameter: Float | Int, visited: list[Any]) -> list[str]:
         *(
             (parameter.to_unit(a), parameter.to_unit(b), _range(a, b, digits))
             for a, b in pairwise(inside)
-            if b - a > step
+            if b - a > step and (a in good or b in good)
         ),
         (parameter.to_unit(inside[-1]), 1.0, f"above {last}"),
     ]

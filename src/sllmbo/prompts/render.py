@@ -93,9 +93,17 @@ def render_suggestions(
         room = _MAX_TOKENS - sum(map(words.tokens, fixed))
         if len(history) <= _FIRST_TRIALS or room >= _STATE_TOKENS:
             break
-    state = memory.state(space, history, n_trials=task.n_trials, limit=room)
+    state = memory.state(_effective(space, task), history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
     return Prompt(template.version, system, template.fill("prompt", state=state, **known), said)
+
+
+def _effective(space: SearchSpace, task: Task) -> SearchSpace:
+    """Return *space* without the parameters that have no effect, as others are set: of their trials nothing is told."""
+    idle = {name for name, _, idle in dependencies(space, task.estimator_params) if idle}
+    idle -= {parameter.condition.parameter for parameter in space.values() if parameter.condition is not None}
+    kept = {name: parameter for name, parameter in space.items() if name not in idle}
+    return SearchSpace(kept) if idle and kept else space
 
 
 def offered(leeways: Mapping[str, Leeway]) -> dict[str, Leeway]:
@@ -136,8 +144,14 @@ def _request(
     if left is not None and left <= _LAST_TRIALS and history.best is not None:
         trials = "Only 1 trial remains" if left <= 1 else f"Only {left} trials remain"
         return template.fill("last", n=_configurations(n), remaining=trials) + spares
-    phase = "" if left is None else " " + template.fill("early" if left > len(history) else "late")
+    phase = "" if left is None else " " + template.fill(_phase(left, of=left + len(history)))
     return template.fill("next", n=_configurations(n), phase=phase) + spares
+
+
+def _phase(left: int, *, of: int) -> str:
+    if 2 * left > of:
+        return "early"
+    return "middle" if 4 * left > of else "late"
 
 
 def render_design(task: Task, reference: SearchSpace | None = None) -> Prompt:

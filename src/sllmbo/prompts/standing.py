@@ -13,10 +13,10 @@ from sllmbo.history import History, Observation
 from sllmbo.prompts import words
 from sllmbo.space import Categorical, Parameter, SearchSpace
 
-_TOLD_APART = 4
-_MOST_DIGITS = 8
+_TOLD_APART = 8
+_DIGITS = (4, 5)
 _ENOUGH_FOR_COLLAPSES = 6
-_FAR = 3  # interquartile ranges beyond the median
+_FAR = 5  # times as far beyond the median as the best is from the third quartile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,8 @@ def standing(space: SearchSpace, history: History) -> Standing:
     """Return *history* seen through *space*, which need not be the one that its trials came from."""
     sane = tuple(o for o in history if o.value is None or not math.isnan(o.value))
     ranked = History(history.direction, sane).ranked()
-    best = {float(o.value or 0.0) for o in ranked[:_TOLD_APART]}
-    apart = (d for d in range(4, _MOST_DIGITS) if len({words.number(v, d) for v in best}) == len(best))
-    return Standing(space, history, ranked, _collapsed(ranked, history.direction), next(apart, _MOST_DIGITS))
+    few, many = (len({words.number(float(o.value or 0.0), d) for o in ranked[:_TOLD_APART]}) for d in _DIGITS)
+    return Standing(space, history, ranked, _collapsed(ranked, history.direction), _DIGITS[few < many])
 
 
 def _collapsed(ranked: tuple[Observation, ...], direction: str) -> tuple[Observation, ...]:
@@ -71,7 +70,7 @@ def _collapsed(ranked: tuple[Observation, ...], direction: str) -> tuple[Observa
     if len(losses) < _ENOUGH_FOR_COLLAPSES:
         return ()
     low, middle, high = (losses[len(losses) * quarter // 4] for quarter in (1, 2, 3))
-    far = middle + _FAR * (high - low)
+    far = middle + _FAR * (high - losses[0])
     if not low < high:  # most trials are equal: no measure of what is far
         return ()
     return tuple(o for o, loss in zip(reversed(ranked), reversed(losses), strict=True) if loss > far)

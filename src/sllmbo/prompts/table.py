@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sllmbo.history import Observation
@@ -26,7 +27,11 @@ _DETAIL_DIGITS = 3
 
 
 def trial_table(
-    study: Standing, limit: int, *, at_least: int = _MIN_ROWS, refused: Mapping[str, Any] | None = None
+    study: Standing,
+    limit: int,
+    *,
+    at_least: int = _MIN_ROWS,
+    refused: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> str:
     """
     Return the trials as comma-separated rows, best first, then those without a value.
@@ -35,14 +40,14 @@ def trial_table(
         study: The study; it has at least one trial.
         limit: Tokens that the table should not exceed.
         at_least: How many rows the most important trials have anyway.
-        refused: A configuration that was turned down; it has a row at the end.
+        refused: Configurations that were turned down, by the names of their rows, which are at the end.
     """
     train = any("train_value" in o.details for o in study.ranked)
     spread = [o.details["std"] for o in study.ranked if "std" in o.details]
     measured = tuple(dict.fromkeys(name for o in study.history for name in o.details if name not in AGGREGATES))
     columns = ["trial", "value", *(["train_value"] if train else []), *map(words.name, (*measured, *study.space))]
     details = (*(["train_value"] if train else []), *measured)
-    last = [] if refused is None else [_row(study, "x", "turned down", dict.fromkeys(details), refused)]
+    last = [_row(study, name, "turned down", dict.fromkeys(details), params) for name, params in refused.items()]
     ranked = set(map(id, study.ranked))
     ordered = [*study.ranked, *(o for o in study.history if id(o) not in ranked)]
     rows = {id(o): _trial(study, o, details) for o in ordered}

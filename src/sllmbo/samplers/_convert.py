@@ -30,7 +30,7 @@ from sllmbo.samplers._record import (
 )
 from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
 
-_REPEATS = re.compile(r"repeats trial \d+")
+_REPEATS = re.compile(r"repeats (?:trial \d+|another candidate)")
 
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -150,8 +150,7 @@ def to_observation(trial: FrozenTrial, number: int) -> Observation:
 def _turned_down(trial: FrozenTrial) -> tuple[Refusal, ...]:
     """Return what was turned down for *trial*: by judging, or for repeating a trial, also where nothing else came."""
     told = "; ".join((*trial.user_attrs.get(TURNED_DOWN, ()), trial.user_attrs.get(FALLBACK, {}).get("reason", "")))
-    repeats = dict.fromkeys(_REPEATS.findall(told))
-    return (*refused_of(trial.user_attrs), *(Refusal({}, reason) for reason in repeats))
+    return (*refused_of(trial.user_attrs), *(Refusal({}, reason) for reason in _REPEATS.findall(told)))
 
 
 def objective(index: int) -> str:
