@@ -214,19 +214,28 @@ def test_what_is_stable_comes_first() -> None:
     ("n_trials", "expected"),
     [
         (None, "Propose 4 configurations to run next. One of them runs"),
-        (21, "Propose 4 configurations to run next. Most trials are to come: a bold idea can be followed up. One"),
-        (14, "Propose 4 configurations to run next. Most trials are over: refine the best;"),
+        (21, "Propose 4 configurations to run next. More than half of the trials are to come: a bold idea can be"),
+        (20, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
+        (14, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
         (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
         (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
         (3, "Only 1 trial remains"),
     ],
 )
 def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
-    """No more is asked for than can run, spares are said to be spares; first boldness counts, then refinement."""
+    """No more is asked for than can run, spares are said to be spares; boldness counts in the first half."""
     history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
     text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
     assert f"REQUEST\n{expected}" in text
     assert ("the first that is not turned down" in text) == ("Propose 1 " not in text)
+
+
+@pytest.mark.parametrize(("n", "told"), [(29, False), (30, True), (36, True), (37, False)])
+def test_refinement_is_of_the_last_quarter(n: int, told: bool) -> None:
+    """Of 40 trials the last ten refine the best, up to the last three, which exploit."""
+    history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(n)))
+    text = render_suggestions(Task(n_trials=40), SMALL, history, n=4, purpose="next").text
+    assert told == ("The last quarter of the trials: refine the best;" in text)
 
 
 def test_request_without_a_best() -> None:
@@ -324,6 +333,17 @@ def test_close_values_are_told_apart() -> None:
     assert "1,.91232," in suggestions(SMALL, History("maximize", trials)).text
 
 
+def test_values_are_told_with_five_digits_at_most() -> None:
+    """Values that are the same but for rounding bring no digits."""
+    values = [0.9693877551020408, 0.9635568513119533, 0.9635568513119534]
+    trials = tuple(observation(i, {"C": 1.0 + i}, value=value) for i, value in enumerate(values))
+    assert [".9694", ".9636", ".9636"] == [
+        row.split(",")[1] for row in table(suggestions(SMALL, History("maximize", trials)))[1:]
+    ]
+    trials = tuple(observation(i, {"C": 1.0 + i}, value=0.91234567 + i * 1e-7) for i in range(3))
+    assert ",.9123," in table(suggestions(SMALL, History("maximize", trials)))[1]
+
+
 def test_digits_follow_the_range() -> None:
     """Three digits are enough for wide ranges; narrow ranges and fine steps get as many as tell values apart."""
     space = SearchSpace(
@@ -384,7 +404,7 @@ def test_regions() -> None:
     trials = [observation(i, {"kernel": "rbf", "C": 0.01 * 1.1**i}, value=-float(i)) for i in range(16)]
     told = regions_of(SMALL, trials)
     # On the log scale the quartiles of 0, 1, 2, 3 are 0.75 and 2.25, those of 4, ..., 15 are 6.75 and 12.25.
-    assert "good .011 to .012; rest .019 to .032; 3 good at the low limit; untried above .042" == told["C"]
+    assert "good .011 to .012; rest .019 to .032; 3 of 4 good trials at the low limit; untried above .042" == told["C"]
     assert "never tried" == told["degree"]
     assert "good .01 to .012; " in regions_of(SMALL, trials[:10])["C"]
     assert ["kernel"] == list(regions_of(SMALL, trials[:9]))
@@ -444,12 +464,14 @@ def test_trials_alone() -> None:
 
 
 def test_untried_ranges() -> None:
-    """Wide stretches at both ends and inside are told in order, measured on the parameter's scale."""
+    """Wide stretches at both ends, and inside next to a good trial, are told in order, by the parameter's scale."""
     space = SearchSpace({"lr": Float(1e-4, 1, log=True)})
-    trials = [
-        observation(i, {"lr": 1e-3 * 1.01**i if i % 2 else 1e-1 * 1.01**i}, value=float(i % 3)) for i in range(12)
-    ]
+    trials = [observation(i, {"lr": 1e-3 * 1.01**i if i % 2 else 1e-1 * 1.01**i}, value=float(i)) for i in range(12)]
+    trials[0] = dataclasses.replace(trials[0], value=20.0)  # at an end of the stretch inside
     assert "untried below .001, .0011 to .1, above .11" in regions_of(space, trials)["lr"]
+    trials[0] = dataclasses.replace(trials[0], value=0.0)
+    trials[11] = dataclasses.replace(trials[11], value=0.0)
+    assert "untried below .001, above .11" in regions_of(space, trials)["lr"]
 
 
 def test_parameter_outside_its_present_range() -> None:
@@ -488,6 +510,9 @@ def test_collapses(direction: Any) -> None:
     text = suggestions(SMALL, History(direction, trials)).text
     assert f"Collapsed (complete, but far worse than the others): #6 {sign * 103}." in text
     assert "Collapsed" not in suggestions(SMALL, History(direction, trials[:6])).text
+    plain = [10.92, 10.2, 9.52, 9.58, 9.58, 9.59, 9.6, 9.63, 9.68, 9.97, 10.06, 10.09]
+    worse = tuple(observation(i, {"C": 1.0 + i}, value=sign * value) for i, value in enumerate(plain))
+    assert "Collapsed" not in suggestions(SMALL, History(direction, worse)).text
     equal = tuple(observation(i, {"C": 1.0 + i}, value=float(sign * (i == 8))) for i in range(9))
     assert "Collapsed" not in suggestions(SMALL, History(direction, equal)).text
 
@@ -805,7 +830,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/7", "0c4f907463e9"),
+        ("suggest", "suggest/8", "841dd68f17fe"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )
@@ -840,22 +865,44 @@ def test_eight_trials_are_told_of_nine_parameters() -> None:
 TURNED_DOWN = "TPE prefers 96% of the space to it; the worst 20% are turned down"
 
 
+def refusing(refusals: tuple[Refusal, ...], *, at: int, source: str, n: int = 30) -> str:
+    """Return the question after *n* trials, of which that *at* has *source* and *refusals*; earlier ones are llm's."""
+    trials = [
+        observation(i, {"kernel": "rbf", "C": 1.0 + i}, value=float(i), source="llm" if i < at else "tpe")
+        for i in range(n)
+    ]
+    trials[at] = dataclasses.replace(trials[at], source=source, turned_down=refusals)
+    return suggestions(SMALL, History("maximize", tuple(trials)), memory=DigestMemory()).text
+
+
 def test_what_was_turned_down_is_told() -> None:
-    """The latest refusal is told for ten trials: by the trial that it is like, else with a row and the reason."""
+    """How many proposals, why, by the trial that one is like or else in a row, and what ran instead."""
     near = Refusal({"kernel": "rbf", "C": 1.001}, "is next to trial 3")
     bad = Refusal({"kernel": "poly", "C": 0.02, "degree": 5}, TURNED_DOWN)
-    trials = [observation(i, {"kernel": "rbf", "C": 1.0 + i}, value=float(i), source="llm") for i in range(30)]
+    worse = Refusal({"kernel": "poly", "C": 0.03, "degree": 4}, TURNED_DOWN)
+    why = "TPE prefers 96% of the space to it"
 
-    def asked(refusal: Refusal, at: int) -> str:
-        trials_with = [dataclasses.replace(o, turned_down=(refusal,) if o.number == at else ()) for o in trials]
-        return suggestions(SMALL, History("maximize", tuple(trials_with)), memory=DigestMemory()).text
-
-    assert "\nYour last proposal turned down: is next to trial 3.\n" in asked(near, 20)
-    assert "turned down," not in asked(near, 20)
-    told = asked(bad, 29)
-    assert "\nYour last proposal turned down (row x): TPE prefers 96% of the space to it.\n" in told
+    told = refusing((near,), at=29, source="tpe")
+    assert "\nYour last proposal was turned down: is next to trial 3. tpe ran #29 instead.\n" in told
+    assert "turned down," not in told
+    told = refusing((bad, near, worse), at=25, source="tpe")
+    assert f"\nAll 3 of your last proposals were turned down: {why} (rows x1, x2); is next to trial 3. tpe ran" in told
+    assert "\nx1,turned down,poly,.02,5\nx2,turned down,poly,.03,4\n" in told
+    told = refusing((bad,), at=29, source="llm")
+    assert f"\n1 of your last proposals was turned down: {why} (row x). Another of them ran as #29.\n" in told
     assert "\nx,turned down,poly,.02,5\n" in told
-    assert "Your last proposal" not in asked(bad, 19)
+    assert "x4" not in refusing((bad, worse, bad, worse), at=29, source="tpe")
+
+
+def test_what_was_turned_down_is_told_until_a_proposal_ran() -> None:
+    """It is told as long as nothing of the advisor's ran after it, however many others did."""
+    bad = Refusal({"kernel": "poly", "C": 0.02, "degree": 5}, TURNED_DOWN)
+    assert "was turned down" in refusing((bad,), at=10, source="tpe")
+    trials = [observation(i, {"kernel": "rbf", "C": 1.0 + i}, value=float(i), source="tpe") for i in range(6)]
+    trials[3] = dataclasses.replace(trials[3], turned_down=(bad,))
+    later = [*trials[:5], dataclasses.replace(trials[5], source="llm")]
+    assert "was turned down" in suggestions(SMALL, History("maximize", tuple(trials))).text
+    assert "turned down:" not in suggestions(SMALL, History("maximize", tuple(later))).text
 
 
 @pytest.mark.parametrize("n", [10, 30, 100])
@@ -863,14 +910,30 @@ def test_size_is_bounded_with_a_refusal(n: int) -> None:
     """Also with a refused proposal, importance and edits in one question."""
     params = SPACE.sample(np.random.default_rng(3))
     trials = [dataclasses.replace(o, source=("llm", "tpe")[o.number % 2]) for o in random_history(n)]
-    trials[-1] = dataclasses.replace(trials[-1], turned_down=(Refusal(params, TURNED_DOWN),))
+    trials[-1] = dataclasses.replace(
+        trials[-1], turned_down=tuple(Refusal(params, f"{i} {TURNED_DOWN}") for i in range(3))
+    )
     leeways = offered({name: Leeway((0.001, 0.0123), (0.1234, 0.4567), "best 13 in 0.01 to 0.1") for name in SPACE})
     prompt = suggestions(
         history=History("maximize", tuple(trials)), leeways=leeways, memory=DigestMemory(dict.fromkeys(SPACE, 1 / 9))
     )
     schema = json.dumps(suggestions_schema(SPACE, 4, leeways=leeways), separators=(",", ":"))
-    assert "\nx,turned down,-," in prompt.text
+    assert "\nx" in prompt.text.partition("\nTRIALS")[2]
     assert tokens_of(prompt.instructions + prompt.text + schema) <= 1500
+
+
+def test_of_parameters_without_effect_nothing_is_told_of_the_trials() -> None:
+    """They are in the search space, and stand neither in the table nor among the parameters."""
+    history = random_history(30)
+    task = dataclasses.replace(TASK, estimator_params={"subsample_freq": 0})
+    text = render_suggestions(
+        task, SPACE, history, n=2, purpose="next", memory=DigestMemory(dict.fromkeys(SPACE, 1 / 9))
+    ).text
+    space, told = text.split("\nSTATE\n")
+    assert "(subsample has no effect)" in space
+    assert "\nsubsample: " in space
+    assert "PARAMETERS by importance" in told
+    assert "subsample" not in told
 
 
 def test_noise_is_told_where_it_was_seen() -> None:

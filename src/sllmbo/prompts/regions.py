@@ -98,7 +98,9 @@ def _edges(parameter: Float | Int, good: list[Any]) -> list[str]:
     low = sum(position <= _EDGE for position in positions)
     high = sum(position >= 1 - _EDGE for position in positions)
     many = max(2, len(good) / 5)
-    return [f"{n} of {len(good)} good trials at the {edge} limit" for n, edge in ((low, "low"), (high, "high")) if n >= many]
+    return [
+        f"{n} of {len(good)} good trials at the {edge} limit" for n, edge in ((low, "low"), (high, "high")) if n >= many
+    ]
 
 
 def _untried(parameter: Float | Int, visited: list[Any], good: list[Any]) -> list[str]:
