@@ -22,7 +22,7 @@ def refused(study: Standing, most: int) -> tuple[str, Mapping[str, Mapping[str, 
 
     Args:
         study: The study.
-        most: How many rows there may be. What repeats a trial needs none: the reason names the trial.
+        most: How many rows, and how many reasons, there may be. What repeats a trial needs none: the reason names the trial.
     """
     last = next((o for o in reversed(study.history) if o.turned_down or author(o.source) == "you"), None)
     if last is None or not last.turned_down:
@@ -34,7 +34,7 @@ def refused(study: Standing, most: int) -> tuple[str, Mapping[str, Mapping[str, 
     for refusal in last.turned_down:
         rows = reasons.setdefault(refusal.reason.partition(";")[0], [])
         rows += [places[id(refusal)]] if id(refusal) in places else []
-    why = "; ".join(reason + _rows(rows) for reason, rows in reasons.items())
+    why = "; ".join(reason + _rows(rows) for reason, rows in [*reasons.items()][:most])
     n = len(last.turned_down)
     if author(last.source) == "you":
         told_of = f"{n} of your last proposals {'was' if n == 1 else 'were'} turned down"
