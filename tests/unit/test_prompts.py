@@ -830,7 +830,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/8", "282f05121473"),
+        ("suggest", "suggest/8", "fc79a7427bf7"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )
