@@ -22,7 +22,7 @@ def refused(study: Standing, most: int) -> tuple[str, Mapping[str, Mapping[str, 
 
     Args:
         study: The study.
-        most: How many rows, and how many reasons, there may be. What repeats a trial needs none: the reason names the trial.
+        most: How many rows and reasons there may be. What repeats a trial needs no row: the reason names the trial.
     """
     last = next((o for o in reversed(study.history) if o.turned_down or author(o.source) == "you"), None)
     if last is None or not last.turned_down:
