@@ -73,11 +73,9 @@ def turned_down(
         latest = sorted(ranked[_MOST // 2 :], key=lambda o: o.number)[-_MOST // 2 :]
         ranked = (*ranked[: _MOST // 2], *latest)
     rng = generator(seed, "judging", turn)
-    reference = [box.present.sample(rng) for _ in range(_N_REFERENCE)]
     values = np.array([o.value for o in ranked], dtype=float) * (1.0 if history.direction == "maximize" else -1.0)
-    promise = expected_improvement(
-        _places(space, [o.params for o in ranked]), values, _places(space, [*candidates, *reference])
-    )
+    points = np.vstack([_places(space, candidates), _reference(space, box.present, rng)])
+    promise = expected_improvement(_places(space, [o.params for o in ranked]), values, points)
     among, others = promise[: len(candidates)], promise[len(candidates) :]
     ranks = [float((others < gain).mean()) for gain in among]
     return [
@@ -128,6 +126,19 @@ def _places(space: Mapping[str, Parameter], points: Sequence[Mapping[str, Any]])
     return np.array(columns, dtype=float).T
 
 
+def _reference(space: Mapping[str, Parameter], present: Mapping[str, Any], rng: np.random.Generator) -> Array:
+    """Return the places of points across what is searched now."""
+    columns: list[Array] = []
+    for name, parameter in space.items():
+        if isinstance(parameter, Categorical):
+            drawn = rng.integers(len(parameter.choices), size=_N_REFERENCE)
+            columns += [(drawn == index) / math.sqrt(2) for index in range(len(parameter.choices))]
+        else:
+            low, high = _place(parameter, present[name].low), _place(parameter, present[name].high)
+            columns.append(low + (high - low) * rng.random(_N_REFERENCE))
+    return np.array(columns).T
+
+
 def _is(value: Any, choice: Any) -> bool:
     return type(value) is type(choice) and bool(value == choice)
 
@@ -135,6 +146,6 @@ def _is(value: Any, choice: Any) -> bool:
 def _place(parameter: Parameter, value: Any) -> float:
     """Return the place of *value*; the middle where there is none."""
     try:
-        return float(np.clip(parameter.to_unit(value), -1.0, 2.0))
+        return min(max(float(parameter.to_unit(value)), -1.0), 2.0)
     except (TypeError, ValueError):
         return 0.5
