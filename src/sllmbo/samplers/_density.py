@@ -14,6 +14,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 _Array = NDArray[np.float64]
 
 _TINY = np.finfo(np.float64).tiny
+_LOWEST = np.finfo(np.float64).min
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -28,13 +29,12 @@ class Density(_ParzenEstimator):
     def log_pdf(self, samples_dict: dict[str, NDArray[Any]]) -> _Array:
         """Return the logarithm of the density at points that are given in Optuna's internal values, by parameter."""
         mixture = self._mixture_distribution
-        with np.errstate(divide="ignore"):  # the weight of the whole space may be 0
+        with np.errstate(divide="ignore"):  # without a prior, weights may be 0
             log: Any = np.log(mixture.weights)
-        for name, kernels in zip(self._search_space, mixture.distributions, strict=True):
-            log = log + _log_kernels(kernels, np.asarray(samples_dict[name]))
-        highest = log.max(axis=1, keepdims=True)
-        log -= highest
-        return np.asarray(np.log(np.exp(log, out=log).sum(axis=1)) + highest[:, 0])
+            for name, kernels in zip(self._search_space, mixture.distributions, strict=True):
+                log = log + _log_kernels(kernels, np.asarray(samples_dict[name]))
+            highest = np.maximum(log.max(axis=1, keepdims=True), _LOWEST)
+            return np.asarray(np.log(np.exp(log - highest).sum(axis=1)) + highest[:, 0])
 
 
 def _log_kernels(kernels: Any, column: NDArray[Any]) -> _Array:
