@@ -153,16 +153,16 @@ def is_repeat(params: Mapping[str, Any], tried: Mapping[str, Any], space: Search
 
 def is_near(params: Mapping[str, Any], tried: Mapping[str, Any], space: SearchSpace) -> bool:
     """Tell whether *params* differs from *tried* by less than 1 % of the scale of each real parameter, and else not."""
-    if set(params) != {name for name in tried if name in space}:
-        return False
     for name, value in params.items():
         parameter = space[name]
+        if name not in tried:
+            return False
         if not isinstance(parameter, Float) or parameter.step is not None:
             if value != tried[name]:
                 return False
         elif not _is_close(parameter, value, tried[name]):
             return False
-    return True
+    return all(name in params for name in tried if name in space)
 
 
 def _is_close(parameter: Float, one: Any, other: Any) -> bool:

@@ -102,22 +102,24 @@ class Feasibility:
         return np.asarray(self._caution * np.log(np.minimum(self.odds(columns), FEASIBLE)))
 
     def _fitted(self) -> dict[str, float]:
-        likeness = {name: self._likeness(name, places, places) for name, places in self._places.items()}
         choices = {
             name: _MISMATCHES if isinstance(self._space[name], CategoricalDistribution) else _NEARNESSES
-            for name in likeness
+            for name in self._places
         }
         chosen = {name: options[1] for name, options in choices.items()}
-        log = sum((chosen[name] * matrix for name, matrix in likeness.items()), np.zeros(2 * self._works.shape))
+        log = np.zeros(2 * self._works.shape)
+        for name, places in self._places.items():
+            log += chosen[name] * self._likeness(name, places, places)
         np.fill_diagonal(log, -np.inf)
         best = self._likelihood(log)
-        for name, matrix in likeness.items():
-            rest = log - chosen[name] * matrix
-            for option in choices[name]:
-                likelihood = self._likelihood(rest + option * matrix)
+        for name, places in self._places.items():
+            likeness = self._likeness(name, places, places)  # twice is faster than to keep all of them
+            log -= chosen[name] * likeness
+            for option in [other for other in choices[name] if other != chosen[name]]:
+                likelihood = self._likelihood(log + option * likeness)
                 if likelihood > best:
                     best, chosen[name] = likelihood, option
-            log = rest + chosen[name] * matrix
+            log += chosen[name] * likeness
         return chosen
 
     def _likelihood(self, log: NDArray[np.float64]) -> float:
@@ -129,7 +131,8 @@ class Feasibility:
 
     def _likeness(self, name: str, one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return at most 0, and 0 where a parameter does not exist on one side: its condition tells them apart."""
-        apart = np.nan_to_num(one[:, None] - other[None, :])
+        apart = one[:, None] - other[None, :]
+        apart[np.isnan(apart)] = 0.0
         if isinstance(self._space[name], CategoricalDistribution):
             return np.asarray(-(apart != 0.0).astype(np.float64))
         return np.asarray(-0.5 * apart**2)

@@ -16,12 +16,14 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sllmbo._random import derive_seed
 from sllmbo.history import History
 from sllmbo.samplers._convert import from_distributions, python_scalar, to_distribution, to_distributions
+from sllmbo.samplers._density import Density
 from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import FEASIBLE, Feasibility, internal, pool
 from sllmbo.samplers._judge import turned_down
@@ -61,6 +63,8 @@ class Partner:
         self.sampler = sampler
         self.seed = seed
         self._lock = threading.Lock()
+        if isinstance(sampler, TPESampler) and sampler._parzen_estimator_cls is _ParzenEstimator:
+            sampler._parzen_estimator_cls = Density
 
     def __getstate__(self) -> dict[str, Any]:
         return {"sampler": self.sampler, "seed": self.seed}

@@ -72,12 +72,13 @@ def leeways(space: SearchSpace, history: History, *, widen: bool, closed: Collec
     """
     open_: dict[str, Leeway] = {}
     widened: list[str] = []
+    ranked = history.ranked()
     for name, parameter in space.items():
         if name in closed or isinstance(parameter, Categorical) or parameter.low == parameter.high:
             continue
         if parameter.step not in (None, 1):
             continue
-        tried = [float(o.params[name]) for o in history.ranked() if _is_number(o.params.get(name))]
+        tried = [float(o.params[name]) for o in ranked if _is_number(o.params.get(name))]
         if len(tried) < _ENOUGH_TO_WIDEN:
             continue
         best = tried[: max(2, math.ceil(len(tried) / 4))]

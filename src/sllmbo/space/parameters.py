@@ -141,7 +141,10 @@ class Float:
         Raises:
             SpaceError: If *value* is no finite number.
         """
-        number = min(max(_number(value), self.low), self.high)
+        return self._nearest(_number(value))
+
+    def _nearest(self, number: float) -> float:
+        number = min(max(number, self.low), self.high)
         if self.step is None:
             return number
         return min(self._on_grid(round((number - self.low) / self.step)), self.high)
@@ -152,7 +155,7 @@ class Float:
 
     def from_unit(self, position: float) -> float:
         """Return the value at *position* in [0, 1]; the inverse of `to_unit`."""
-        return self.repair(_from_unit(position, self.low, self.high, self.log))
+        return self._nearest(_from_unit(position, self.low, self.high, self.log))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,10 @@ class Int:
         """
         if isinstance(value, Integral) and self.contains(value):
             return int(value)  # not by way of a float, which is exact up to 2**53 only
-        number = min(max(_number(value), self.low), self.high)
+        return self._nearest(_number(value))
+
+    def _nearest(self, number: float) -> int:
+        number = min(max(number, self.low), self.high)
         return min(self.low + round((number - self.low) / self.step) * self.step, self.high)
 
     def to_unit(self, value: float) -> float:
@@ -215,7 +221,7 @@ class Int:
 
     def from_unit(self, position: float) -> int:
         """Return the integer at *position* in [0, 1]; the inverse of `to_unit` up to rounding."""
-        return self.repair(_from_unit(position, self.low, self.high, self.log))
+        return self._nearest(_from_unit(position, self.low, self.high, self.log))
 
 
 @dataclass(frozen=True, slots=True)
