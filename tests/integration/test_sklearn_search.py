@@ -16,7 +16,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import KFold, RandomizedSearchCV, cross_val_score
+from sklearn.model_selection import KFold, PredefinedSplit, RandomizedSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sllmbo import Budget, Float, Int, SearchSpace
 from sllmbo.errors import SpaceError
 from sllmbo.integrations.sklearn import LLMSearchCV
+from sllmbo.samplers import chosen
 from sllmbo.testing import ScriptedAdvisor, always_raising
 
 X, Y = load_iris(return_X_y=True)
@@ -184,6 +185,33 @@ def test_all_candidates_are_judged_on_the_same_folds(cv):
     """Also where the splitter shuffles anew each time: one configuration has one score."""
     search = searched(DummyClassifier(strategy="most_frequent"), {"constant": [0, 1, 2]}, cv=cv, n_trials=3)
     assert len(set(search.cv_results_["mean_test_score"])) == 1
+
+
+def test_repeats_are_rows_on_other_folds_and_the_best_is_chosen_by_all_scores():
+    """A repeat is told as one; best score, index and parameters are those of the chosen configuration."""
+    search = searched(
+        DecisionTreeClassifier(random_state=0), {"min_samples_leaf": randint(1, 60)}, n_trials=20, repeats=True
+    )
+    again = [row for row, source in enumerate(search.cv_results_["source"]) if source == "repeat"]
+    assert again
+    assert min(again) >= 12
+    params, scores = search.cv_results_["params"], search.cv_results_["mean_test_score"]
+    first = params.index(params[again[0]])
+    assert scores[first] != scores[again[0]]
+    assert search.cv_results_["source"][search.best_index_] != "repeat"
+    assert params[search.best_index_] == search.best_params_ == chosen(search.study_).params
+    low, high = search.best_interval_
+    assert low < search.best_score_ < high
+    assert search.best_estimator_.min_samples_leaf == search.best_params_["min_samples_leaf"]
+
+
+@pytest.mark.parametrize("cv", [TimeSeriesSplit(3), PredefinedSplit(np.arange(len(Y)) % 3)])
+def test_repeats_where_folds_cannot_be_drawn_anew_are_refused(cv):
+    """The error names the splitter and the remedy; without repeats the same splitter is fine."""
+    tree, space = DecisionTreeClassifier(), {"max_depth": randint(1, 5)}
+    with pytest.raises(ValueError, match="repeats=True needs folds"):
+        searched(tree, space, cv=cv, n_trials=2, repeats=True)
+    assert searched(tree, space, cv=cv, n_trials=2).best_interval_ is None
 
 
 def test_a_dead_advisor_and_a_spent_budget_end_nothing():

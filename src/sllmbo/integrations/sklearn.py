@@ -5,32 +5,30 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from sklearn.base import is_classifier, is_regressor
+from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state
 
-from sllmbo.advisors.knowledge import find_estimator
+from sllmbo._random import derive_seed
 from sllmbo.budget import Budget
-from sllmbo.errors import SllmboError, SpaceError
-from sllmbo.samplers._convert import from_distribution
+from sllmbo.errors import SllmboError
+from sllmbo.integrations._plan import Plan
+from sllmbo.samplers import chosen
 from sllmbo.samplers._record import ORIGIN, RATIONALE, SOURCE
-from sllmbo.space import Categorical, Float, Int, Parameter, SearchSpace
+from sllmbo.samplers._repeats import evaluations
+from sllmbo.space import SearchSpace
 from sllmbo.stopping import PatienceCallback
 from sllmbo.task import DataFacts, Kind, Task
 from sllmbo.tuner.data import facts, from_arrays
-from sllmbo.tuner.derive import derive_space
-from sllmbo.tuner.estimators import EstimatorSpec, resolve_estimator
 from sllmbo.tuner.result import total_usage
 from sllmbo.tuner.tuner import Tuner
-
-_SCALARS = (bool, int, float, str, type(None))
 
 
 class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
@@ -54,6 +52,8 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         llm: "offline", "provider:model", "replay:FILE" or an `Advisor`; None reads SLLMBO_LLM, else "offline".
         base_url: An OpenAI-compatible server that has the chat model.
         budget: What the questions to a chat model may cost.
+        repeats: Whether the last two fifths of the candidates may evaluate leaders again, on other folds, and the best
+            configuration is chosen by all its scores. All folds are shuffled then, and *cv* must allow it.
         description: The problem in words, for the chat model.
         storage: An Optuna storage or its URL; None keeps the study in memory.
         scoring: As in scikit-learn; always maximised. With several metrics, *refit* names the one that is searched by.
@@ -73,11 +73,14 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         usage_: What the advice has cost.
         reasons_: One text for each candidate in `cv_results_`: who proposed it and why.
         space_: What was searched.
+        best_interval_: Of 95 % for the expected score of the best candidate, where repeats have shown noise; else None.
+            `best_score_` is the expected score then.
         cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_: As in
             scikit-learn; `cv_results_` also has "source" and "reason".
 
     Raises:
-        ValueError: From `fit`, as in scikit-learn, and if a distribution is none that can be searched.
+        ValueError: From `fit`, as in scikit-learn, if a distribution is none that can be searched, and if *repeats* is
+            asked for where folds cannot be drawn anew.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -100,6 +103,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         "llm": "no_validation",
         "base_url": [str, None],
         "budget": [Budget, None],
+        "repeats": ["boolean"],
         "description": [str],
         "storage": "no_validation",
         "random_state": ["random_state"],
@@ -117,6 +121,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         llm: Any = None,
         base_url: str | None = None,
         budget: Budget | None = None,
+        repeats: bool = False,
         description: str = "",
         storage: Any = None,
         scoring: Any = None,
@@ -148,6 +153,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         self.llm = llm
         self.base_url = base_url
         self.budget = budget
+        self.repeats = repeats
         self.description = description
         self.storage = storage
         self.random_state = random_state
@@ -165,15 +171,26 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             The search itself.
         """
         self._facts = _facts(self.estimator, X, y)
+        self._splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator)) if self.repeats else self.cv
+        self.best_interval_: tuple[float, float] | None = None
         try:
             super().fit(X, y, **params)
         finally:
-            del self._facts
+            del self._facts, self._splitter
+        choice = chosen(self.study_) if self.repeats else None
+        if choice is not None and choice.interval is not None and hasattr(self, "best_score_"):
+            self.best_score_, self.best_interval_ = choice.value, choice.interval
         return self
+
+    def _select_best_index(self, refit: Any, refit_metric: str, results: Mapping[str, Any]) -> int:
+        choice = chosen(self.study_) if self.repeats and not callable(refit) else None
+        if choice is not None:
+            return self._rows.index(choice.trial)
+        return int(super()._select_best_index(refit, refit_metric, results))
 
     def _run_search(self, evaluate_candidates: Any) -> None:
         seed = int(check_random_state(self.random_state).randint(2**31))
-        plan = _Plan(self.estimator, self.param_distributions, self._facts)
+        plan = Plan(self.estimator, self.param_distributions, self._facts)
         metric = self._searched_metric()
         task = Task(
             description=self.description,
@@ -191,13 +208,16 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             llm=self.llm,
             base_url=self.base_url,
             budget=self.budget,
+            repeats=self.repeats,
             storage=self.storage,
             seed=seed,
             derive=plan.derive,
         )
         self.study_, self.space_ = tuner.study, tuner.space
         self.reasons_: list[str] = []
-        folds, until = _seeded(self.cv, seed), time.monotonic() + (np.inf if self.timeout is None else self.timeout)
+        self._rows: list[int] = []
+        folds = _seeded(self.cv, seed)
+        until = time.monotonic() + (np.inf if self.timeout is None else self.timeout)
         waiting = PatienceCallback(self.patience) if self.patience is not None else None
         failed: BaseException | None = None
         for done in range(self.n_trials):
@@ -208,6 +228,9 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             told = tuner.study._storage.get_trial(trial._trial_id).user_attrs
             source, reason = str(told.get(SOURCE, "")), str(told.get(RATIONALE, ""))
             more = {"source": [source], "reason": [reason]}
+            if self.repeats:
+                again = evaluations(tuner.study, trial.params, before=trial.number)
+                folds = _shuffled(self._splitter, derive_seed(seed, "folds", again) % 2**32)
             try:
                 results = evaluate_candidates([plan.decoded(trial.params)], cv=folds, more_results=more)
             except BaseException as error:
@@ -217,6 +240,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
                 tuner.tell(trial, failure=_last_line(error))
                 failed = error
                 continue
+            self._rows.append(trial.number)
             self.reasons_.append(": ".join(filter(None, (source, reason, str(told.get(ORIGIN, ""))))))
             score = float(results[f"mean_test_{self._column(results)}"][-1])
             if np.isfinite(score):
@@ -252,114 +276,6 @@ def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1].strip()
 
 
-class _Plan:
-    """What is searched for an estimator, and what a point of it means for `set_params`."""
-
-    def __init__(self, estimator: Any, given: Any, facts: DataFacts | None) -> None:
-        self._choices: dict[str, dict[str, Any]] = {}
-        self._prefix, inner = "", estimator
-        if given is None:
-            self._prefix, inner = _last_step(estimator)
-        kind = facts.kind if facts is not None else "classification" if is_classifier(inner) else "regression"
-        known = find_estimator(type(inner).__name__)
-        self.name = known.name if known is not None else type(inner).__name__
-        self.space: SearchSpace | None = None
-        self._fixed: dict[str, Any] = {}
-        if given is None:
-            self._spec: EstimatorSpec = resolve_estimator(inner, kind)
-            self.parameters = self._spec.parameters()
-            own = inner.get_params(deep=False)
-            self._fixed = {
-                name: value
-                for name, value in self._spec.prototype.get_params(deep=False).items()
-                if value is not own[name]
-            }
-        else:
-            self.parameters = {}
-            self.space = self._read(given, estimator.get_params())
-
-    def derive(self) -> SearchSpace:
-        """Return a space around the defaults of an estimator that nobody has documented."""
-        return derive_space(self._spec)
-
-    def decoded(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what `set_params` is given for a point of the space."""
-        chosen = {name: self._choices.get(name, {}).get(value, value) for name, value in params.items()}
-        return {f"{self._prefix}{name}": value for name, value in {**self._fixed, **chosen}.items()}
-
-    def _read(self, given: Any, own: Mapping[str, Any]) -> SearchSpace:
-        if not given:
-            raise SpaceError(
-                "param_distributions is empty; give a parameter, or leave it out for the documented space."
-            )
-        parameters: dict[str, Parameter] = {}
-        for name, entry in given.items():
-            parameter = self._parameter(name, entry)
-            parameters[name] = self._with_default(name, parameter, own.get(name))
-        return SearchSpace(parameters)
-
-    def _parameter(self, name: str, entry: Any) -> Parameter:
-        if isinstance(entry, (Float, Int, Categorical)):
-            return entry
-        if isinstance(entry, BaseDistribution):
-            parameter = from_distribution(entry)
-            if parameter is not None:
-                return parameter
-        if hasattr(entry, "dist") and hasattr(entry, "support"):
-            return _from_scipy(name, entry)
-        if isinstance(entry, (str, bytes)) or not isinstance(entry, (Sequence, np.ndarray)) or len(entry) == 0:
-            raise SpaceError(
-                f"The distribution {str(entry)[:100]!r} of {name!r} cannot be searched; give a list of choices, Float, "
-                "Int, Categorical, a distribution of Optuna's, or scipy's uniform, loguniform or randint."
-            )
-        choices = [item.item() if isinstance(item, np.generic) else item for item in entry]
-        if all(isinstance(choice, _SCALARS) for choice in choices):
-            return Categorical(choices)
-        labels = [f"{position}: {' '.join(str(choice).split())[:60]}" for position, choice in enumerate(choices)]
-        self._choices[name] = dict(zip(labels, choices, strict=True))
-        return Categorical(labels)
-
-    def _with_default(self, name: str, parameter: Parameter, own: Any) -> Parameter:
-        if isinstance(parameter, Categorical):
-            if parameter.has_default:
-                return parameter
-            labels = {label for label, choice in self._choices.get(name, {}).items() if str(choice) == str(own)}
-            own = labels.pop() if labels else own
-        elif parameter.default is not None:
-            return parameter
-        if isinstance(own, _SCALARS) and parameter.contains(own):
-            return replace(parameter, default=own)  # type: ignore[arg-type]  # it is contained
-        return parameter
-
-
-def _from_scipy(name: str, frozen: Any) -> Parameter:
-    kind, (low, high) = frozen.dist.name, map(float, frozen.support())
-    if kind == "uniform":
-        return Float(low, high)
-    if kind in ("loguniform", "reciprocal"):
-        return Float(low, high, log=True)
-    if kind == "randint":
-        return Int(int(low), int(high))
-    raise SpaceError(
-        f"scipy's distribution {kind!r} of {name!r} has no bounds to search in; use uniform, loguniform or randint."
-    )
-
-
-def _last_step(estimator: Any) -> tuple[str, Any]:
-    """Return the estimator inside pipelines and target transformers, and what its parameters' names begin with."""
-    prefix = ""
-    while True:
-        if hasattr(estimator, "steps"):
-            name, estimator = estimator.steps[-1]
-        elif (
-            hasattr(estimator, "regressor") and estimator.regressor is not None and not hasattr(estimator, "estimator")
-        ):
-            name, estimator = "regressor", estimator.regressor
-        else:
-            return prefix, estimator
-        prefix += f"{name}__"
-
-
 def _seeded(cv: Any, seed: int) -> Any:
     """Return a splitter that gives the same folds each time; None where *cv* does so anyway."""
     if hasattr(cv, "split") and getattr(cv, "shuffle", True) and not isinstance(getattr(cv, "random_state", 0), int):
@@ -367,6 +283,20 @@ def _seeded(cv: Any, seed: int) -> Any:
         fixed.random_state = seed
         return fixed
     return None
+
+
+def _shuffled(cv: Any, seed: int) -> Any:
+    """Return a splitter like *cv* with the folds of *seed*."""
+    if "random_state" not in inspect.signature(type(cv)).parameters:
+        raise ValueError(
+            f"repeats=True needs folds that can be drawn anew, and cv={cv!r} has always the same; give a number of folds "
+            "or a splitter with a random_state, such as KFold, or leave repeats out."
+        )
+    other = copy.copy(cv)
+    other.random_state = seed
+    if hasattr(other, "shuffle"):
+        other.shuffle = True
+    return other
 
 
 def _facts(estimator: Any, X: Any, y: Any) -> DataFacts | None:
