@@ -3,16 +3,18 @@ Choosing the winner under noise: which configuration is best, how good it is, an
 
 The best of many single values is mostly a lucky one. Here the belief about a configuration is the mean of its values,
 drawn towards the mean of the better half of all configurations, the more the noisier and the fewer its values:
-empirical Bayes (Efron and Morris 1973), with the noise measured by the repeats. The next repeat goes where it is
-expected to better the choice most: the knowledge gradient (Frazier, Powell and Dayanik 2008).
+empirical Bayes (Efron and Morris 1973), with the noise measured by the repeats. What the k-th values of all
+configurations have in common, such as folds and seed, is believed to be an effect of its own, and taken off. The next
+repeat goes where it is expected to better the choice most: the knowledge gradient (Frazier, Powell and Dayanik 2008).
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,15 @@ from numpy.typing import NDArray
 from sllmbo.history import Direction, History, Observation
 
 Array = NDArray[np.float64]
+_Again: TypeAlias = dict[int, Observation]
+"""The complete observations of one configuration, by how many observations of it came before."""
 
 _PRIOR_WEIGHT = 2
 """A prior guess, that all the better half differs by is noise, is worth so many repeats."""
+_NO_EFFECT = 1
+"""A prior guess, that the k-th values of all configurations have no effect in common, is worth so many of them."""
+_PASSES = 5
+"""How often variances and effects are estimated in turn; more change nothing that matters."""
 _LEAST_SHARE = 0.25
 """At least this share of what the better half differs by is taken for true differences."""
 _HUGE = 1e100
@@ -68,7 +76,7 @@ def choose(history: History) -> Choice | None:
     belief = _Belief(tried, direction=history.direction)
     index = int(np.argmax(belief.mean))
     value, half = belief.sign * float(belief.mean[index]), _Z * float(belief.error[index])
-    first = tried[index][0]
+    first = _first(tried[index])
     return Choice(
         trial=first.number, params=first.params, value=value, interval=(value - half, value + half), repeats=repeats
     )
@@ -87,9 +95,9 @@ def next_repeat(history: History) -> Observation | None:
         return None
     belief = _Belief(tried, direction=history.direction)
     running = {_key(o.params) for o in history if o.state == "running"}
-    gains = belief.gains() * [_key(again[0].params) not in running for again in tried]
+    gains = belief.gains() * [_key(_first(again).params) not in running for again in tried]
     index = int(np.argmax(gains))
-    return tried[index][0] if gains[index] > (0.0 if unsure else _WORTH * math.sqrt(belief.spread)) else None
+    return _first(tried[index]) if gains[index] > (0.0 if unsure else _WORTH * math.sqrt(belief.spread)) else None
 
 
 def _key(params: Mapping[str, Any]) -> str:
@@ -101,17 +109,24 @@ def count(history: History, params: Mapping[str, Any]) -> int:
     return sum(_key(o.params) == _key(params) for o in history)
 
 
-def _configurations(history: History) -> list[list[Observation]]:
+def _configurations(history: History) -> list[_Again]:
     """Return the complete observations by configuration, in order, without configurations that have also failed."""
     failed = {_key(o.params) for o in history.failures()}
-    found: dict[str, list[Observation]] = {}
-    for observation in history.complete():
-        if _key(observation.params) not in failed:
-            found.setdefault(_key(observation.params), []).append(observation)
+    found: dict[str, _Again] = {}
+    before: Counter[str] = Counter()
+    for observation in history:
+        key = _key(observation.params)
+        if observation.state == "complete" and observation.value is not None and key not in failed:
+            found.setdefault(key, {})[before[key]] = observation
+        before[key] += 1
     return list(found.values())
 
 
-def _repeats(tried: Sequence[Sequence[Observation]]) -> int:
+def _first(again: _Again) -> Observation:
+    return next(iter(again.values()))
+
+
+def _repeats(tried: Sequence[_Again]) -> int:
     return sum(len(again) - 1 for again in tried)
 
 
@@ -126,11 +141,11 @@ def noise(history: History) -> float | None:
     return None if variance is None else math.sqrt(variance)
 
 
-def _values(again: Sequence[Observation]) -> Array:
-    return np.array([o.value for o in again], dtype=float)
+def _values(again: _Again) -> Array:
+    return np.array([o.value for o in again.values()], dtype=float)
 
 
-def _noise(tried: Sequence[Sequence[Observation]]) -> float | None:
+def _noise(tried: Sequence[_Again]) -> float | None:
     """
     Return the variance of the values of one configuration, pooled over all; None where none was evaluated again.
 
@@ -145,25 +160,56 @@ def _noise(tried: Sequence[Sequence[Observation]]) -> float | None:
 
 
 class _Belief:
-    """What is believed of each configuration; better is higher."""
+    """
+    What is believed of each configuration; better is higher.
 
-    def __init__(self, tried: Sequence[Sequence[Observation]], *, direction: Direction) -> None:
+    The k-th value of configuration i is m_i + f_k + noise. The variances of noise and effects f are those that explain
+    their estimates best, each with the degrees of freedom that it has left (MacKay 1992, "Bayesian interpolation").
+    """
+
+    def __init__(self, tried: Sequence[_Again], *, direction: Direction) -> None:
         self.sign = -1.0 if direction == "minimize" else 1.0
-        counts = np.array([len(again) for again in tried], dtype=float)
-        means = self.sign * np.array([_values(again).mean() for again in tried])
-        top = means >= np.median(means)
-        differences = float(np.var(means[top])) or 1.0
-        repeats = _repeats(tried)
-        self.noise = (_PRIOR_WEIGHT * differences + repeats * (_noise(tried) or 0.0)) / (_PRIOR_WEIGHT + repeats)
-        noise = self.noise * float(np.mean(1.0 / counts[top]))
-        self.spread = max(differences - noise, _LEAST_SHARE * differences)
+        seen = np.zeros((len(tried), 1 + max(max(again) for again in tried)))
+        values = np.zeros_like(seen)
+        for i, again in enumerate(tried):
+            seen[i, list(again)] = 1.0
+            values[i, list(again)] = self.sign * _values(again)
+        counts, repeats = seen.sum(axis=1), _repeats(tried)
+        effects, free, variance = np.zeros(seen.shape[1]), 0.0, math.nan
+        for _ in range(_PASSES):
+            rest = seen * (values - effects)
+            means = rest.sum(axis=1) / counts
+            top = means >= np.median(means)
+            differences = float(np.var(means[top])) or 1.0
+            squares = float(((rest - seen * means[:, None]) ** 2).sum())
+            self.noise = (_PRIOR_WEIGHT * differences + squares) / (_PRIOR_WEIGHT + repeats - free)
+            noise = self.noise * float(np.mean(1.0 / counts[top]))
+            self.spread = max(differences - noise, _LEAST_SHARE * differences)
+            variance = differences + self.noise if math.isnan(variance) else variance
+            effects, covariance, free = self._effects(values[top], seen[top], variance)
+            variance = float(effects @ effects) / (free + _NO_EFFECT)
+        means = (seen * (values - effects)).sum(axis=1) / counts
         precision = 1.0 / self.spread + counts / self.noise
         self.mean: Array = (means[top].mean() / self.spread + counts * means / self.noise) / precision
-        self.error: Array = np.sqrt(1.0 / precision)
+        self._known: Array = np.sqrt(1.0 / precision)  # were the effects known
+        prior = (seen[top] / counts[top, None]).mean(axis=0) / self.spread
+        by_effects = (prior + seen / self.noise) / precision[:, None]
+        self.error: Array = np.sqrt(1.0 / precision + ((by_effects @ covariance) * by_effects).sum(axis=1))
+
+    def _effects(self, values: Array, seen: Array, variance: float) -> tuple[Array, Array, float]:
+        """Return the effects, their covariance, and how many of them the data determine."""
+        share = self.spread / (self.noise + seen.sum(axis=1) * self.spread)
+        weight = (np.diag(seen.sum(axis=0)) - (seen.T * share) @ seen) / self.noise
+        told = (values.sum(axis=0) - seen.T @ (share * values.sum(axis=1))) / self.noise
+        level = weight.sum(axis=0) / weight.sum()  # the mean of all configurations may be anything
+        told = told - level * told.sum()
+        weight = weight - np.outer(level, level) * weight.sum()
+        left = np.linalg.inv(np.eye(len(told)) + variance * weight)
+        return variance * left @ told, variance * left, len(told) - float(np.trace(left))
 
     def gains(self) -> Array:
         """Return by how much one more value of each configuration is expected to better that of the chosen one."""
-        moves = self.error**2 / np.sqrt(self.error**2 + self.noise)  # deviation of the mean that comes next
+        moves = self._known**2 / np.sqrt(self._known**2 + self.noise)  # deviation of the mean that comes next
         first = int(np.argmax(self.mean))
         rivals = np.full(len(self.mean), self.mean[first])
         rivals[first] = np.max(np.delete(self.mean, first))

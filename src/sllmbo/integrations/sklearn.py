@@ -289,8 +289,8 @@ def _shuffled(cv: Any, seed: int) -> Any:
     """Return a splitter like *cv* with the folds of *seed*."""
     if "random_state" not in inspect.signature(type(cv)).parameters:
         raise ValueError(
-            f"repeats=True needs folds that can be drawn anew, and cv={cv!r} has always the same; give a number of folds "
-            "or a splitter with a random_state, such as KFold, or leave repeats out."
+            f"repeats=True needs folds that can be drawn anew, and cv={cv!r} has always the same; give a number of "
+            "folds or a splitter with a random_state, such as KFold, or leave repeats out."
         )
     other = copy.copy(cv)
     other.random_state = seed
