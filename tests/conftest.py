@@ -6,11 +6,9 @@ import ipaddress
 import os
 import signal
 import socket
-import sqlite3
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine, event
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background; processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,13 +19,6 @@ settings.register_profile("default", deadline=None, max_examples=50, suppress_he
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-@event.listens_for(Engine, "connect")
-def _leave_writing_to_the_system(connection, _):
-    """Do not wait for the disk: a process that dies loses nothing by that, only a machine would."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=OFF")
 
 
 def _is_loopback(host):

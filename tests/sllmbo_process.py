@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import sqlite3
 import sys
 import tempfile
 import warnings
@@ -18,6 +19,8 @@ from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 from typing import Any
 
+from sqlalchemy import Engine, event
+
 from sllmbo.samplers import _turns
 
 FORKS: Any = multiprocessing.get_context("forkserver")
@@ -25,11 +28,18 @@ FORKS.set_forkserver_preload(
     [
         *("sllmbo.cli.app", "sllmbo.cli.watch", "sllmbo.cli.rerun", "sllmbo.cli.summary", "sllmbo.testing"),
         *("sllmbo.tuner.preprocess", "sllmbo.tuner.retuning", "sllmbo.llm.gateway", "pydantic_ai", "openai"),
-        *("optuna.storages.journal", "optuna.storages._rdb.storage", "alembic.command", "sqlalchemy.dialects.sqlite"),
+        *("optuna.storages.journal", "optuna.storages._rdb.models", "alembic.command", "sqlalchemy.dialects.sqlite"),
         *("pandas", "pyarrow.parquet", "narwhals._pandas_like.dataframe", "scipy.stats", "hypothesis", "pytest"),
         *("sklearn.compose", "sklearn.ensemble", "sklearn.impute", "sklearn.linear_model", "sklearn.pipeline"),
     ]
 )
+
+
+@event.listens_for(Engine, "connect")
+def _leave_writing_to_the_system(connection: Any, _: object) -> None:
+    """Do not wait for the disk: a process that dies loses nothing by that, only a machine would."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 def environment(**more: str) -> dict[str, str]:
