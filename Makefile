@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not server"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not server"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background; processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, and what they fit is small
+
 settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)

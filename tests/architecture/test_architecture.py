@@ -4,6 +4,7 @@ Facts about the package as a whole: who imports whom, what an import loads, whic
 
 import ast
 import doctest
+import functools
 import importlib
 import json
 import pkgutil
@@ -23,6 +24,7 @@ MODULES = sorted(
 HEAVY = ("pydantic_ai", "openai", "sklearn", "pandas", "lightgbm", "xgboost", "catboost", "typer", "rich", "pytest")
 
 
+@functools.cache
 def modules_after(statement):
     """The names of all modules that a fresh process has after *statement*."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from sllmbo_process import environment, python, sllmbo
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
-def _run(code: list[str], folder: Path) -> None:
-    env = {**os.environ, "PYTHONWARNINGS": "error::DeprecationWarning:sllmbo"}
-    env.pop("SLLMBO_LLM", None)
-    done = subprocess.run([sys.executable, *code], cwd=folder, env=env, capture_output=True, text=True, check=False)
+def _run(script: Path, folder: Path) -> None:
+    done = python(script, cwd=folder, env=environment())
     assert 0 == done.returncode, done.stderr
 
 
@@ -31,7 +31,8 @@ def test_python_blocks_of_a_page_run(page, tmp_path) -> None:
     blocks = BLOCK.findall(page.read_text())
 
     assert blocks
-    _run(["-c", "\n".join(blocks)], tmp_path)
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    _run(tmp_path / "page.py", tmp_path)
 
 
 SCRIPTS = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.name != "demo.py"]
@@ -40,7 +41,7 @@ SCRIPTS = [path for path in sorted((ROOT / "examples").glob("*.py")) if path.nam
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
 def test_an_example_runs(script, tmp_path) -> None:
     """Examples run offline, from any folder."""
-    _run([str(script)], tmp_path)
+    _run(script, tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="The memory of a process is limited as Linux does it.")
@@ -68,9 +69,7 @@ def test_the_options_that_the_readme_shows_exist() -> None:
     """Each long option of a `sllmbo tune` line in the README is one that the command has."""
     text = (ROOT / "README.md").read_text()
     shown = set(re.findall(r"(--[a-z][a-z-]+)", "\n".join(re.findall(r"^sllmbo tune .*$", text, re.MULTILINE))))
-    command = [sys.executable, "-m", "sllmbo", "tune", "--help"]
-    env = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
-    helped = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+    helped = sllmbo("tune", "--help", cwd=ROOT, COLUMNS="200", TERM="dumb").stdout
 
     assert shown
     assert [] == [option for option in shown if option not in helped]

@@ -5,25 +5,15 @@ The real command over several estimators, as a process of its own.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
+from sllmbo_process import sllmbo
+
 ASKED = ("--target", "label", "--estimator", "auto:logistic_regression,ridge,knn", "--cv", "2", "--trials", "6")
-
-
-def _sllmbo(*arguments: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    command = [sys.executable, "-m", "sllmbo", *map(str, arguments)]
-    env = {**clean, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -42,7 +32,7 @@ def folder(tmp_path):
 def test_the_best_of_several_with_all_that_goes_with_it(folder) -> None:
     """The list comes before the first trial, the table after the last; the ensemble is written; a replay agrees."""
     more = ("--max-rows", 100, "--ensemble", 2, "--preprocessing", "--metric", "own:hits", "--direction", "maximize")
-    run = _sllmbo("tune", "houses.csv", *ASKED, *more, "--record", "advice.jsonl", "--out", "out", "--json", cwd=folder)
+    run = sllmbo("tune", "houses.csv", *ASKED, *more, "--record", "advice.jsonl", "--out", "out", "--json", cwd=folder)
     assert 0 == run.returncode, run.stderr
     told, result = run.stderr, json.loads(run.stdout)
     assert ["logistic_regression", "ridge"] == sorted(entry["estimator"] for entry in result["shortlist"])
@@ -56,16 +46,16 @@ def test_the_best_of_several_with_all_that_goes_with_it(folder) -> None:
     table = pd.read_csv(folder / "houses.csv")
     assert {"cheap", "dear"} == set(joblib.load(folder / "out" / "estimator.joblib").predict(table))
 
-    again = _sllmbo("replay", "advice.jsonl", cwd=folder)
+    again = sllmbo("replay", "advice.jsonl", cwd=folder)
     assert 0 == again.returncode, again.stderr
 
 
 def test_space_and_question_of_several_are_shown(folder) -> None:
     """`space` lists each estimator's parameters under its name, `prompt` the candidates a chat model is told."""
-    space = _sllmbo("space", "houses.csv", *ASKED[:4], "--preprocessing", cwd=folder)
+    space = sllmbo("space", "houses.csv", *ASKED[:4], "--preprocessing", cwd=folder)
     assert "logistic_regression.C" in space.stdout
     assert "logistic_regression.scaling" in space.stdout
     assert "knn: " not in space.stdout
-    prompt = _sllmbo("prompt", "houses.csv", *ASKED[:4], cwd=folder)
+    prompt = sllmbo("prompt", "houses.csv", *ASKED[:4], cwd=folder)
     assert "CANDIDATES\nlogistic_regression, ridge, knn" in prompt.stdout
     assert "Nothing was sent" in prompt.stdout

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import uuid
-from pathlib import Path
 
 import optuna
 import pytest
@@ -19,6 +16,7 @@ from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.samplers._ledger import entries, spent
 from sllmbo.testing import chat_server
 from sllmbo.testing.chat_server import ChatServer
+from sllmbo_process import FORKS
 
 SPACE = sllmbo.SearchSpace({"x": sllmbo.Float(-5, 5, default=0.0), "k": sllmbo.Int(0, 99, default=2)})
 PRICE = (1.0, 2.0)  # US dollars per million tokens
@@ -151,20 +149,10 @@ def test_the_token_limit_stays_where_a_budget_needs_it(budget) -> None:
         assert "max_tokens" in study.trials[1].user_attrs["sllmbo:fallback"]["reason"]
 
 
-WORKER = """
-import sys
-import optuna
-sys.path.insert(0, sys.argv[1])
-import test_budget
-
-limits = {sys.argv[4]: float(sys.argv[5]) if sys.argv[4] == "cost_usd" else int(sys.argv[5])}
-study = optuna.load_study(
-    study_name=sys.argv[3], storage=sys.argv[2],
-    sampler=test_budget._sampler(sys.argv[6], test_budget.sllmbo.Budget(**limits)),
-)
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-study.optimize(test_budget._objective, n_trials=12)
-"""
+def _work(url, name, base_url, budget):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(study_name=name, storage=url, sampler=_sampler(base_url, budget))
+    study.optimize(_objective, n_trials=12)
 
 
 def _storage(kind, tmp_path):
@@ -177,7 +165,7 @@ def _storage(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-@pytest.mark.parametrize(("limit", "most"), [("calls", "10"), ("tokens", "20000"), ("cost_usd", "0.01")])
+@pytest.mark.parametrize(("limit", "most"), [("calls", 10), ("tokens", 20_000), ("cost_usd", 0.01)])
 def test_processes_share_a_budget(kind, limit, most, tmp_path) -> None:
     """Four processes on one storage together stay within the budget, and use it."""
     url, name = _storage(kind, tmp_path), f"budget-{uuid.uuid4()}"
@@ -185,15 +173,18 @@ def test_processes_share_a_budget(kind, limit, most, tmp_path) -> None:
     study = optuna.create_study(study_name=name, storage=storage)
     rng = random.Random(0)
     with ChatServer(lambda request: chat_server.answer_from_schema(request, rng)) as server:
-        command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), url, name, limit, most, server.base_url]
-        workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-        errors = [worker.communicate(timeout=240)[1] for worker in workers]
+        about = (url, name, server.base_url, sllmbo.Budget(**{limit: most}))
+        workers = [FORKS.Process(target=_work, args=about, daemon=True) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
     usage = spent(study)
     optuna.delete_study(study_name=name, storage=storage)
     storage.remove_session()
     storage.engine.dispose()
 
-    assert [0] * 4 == [worker.returncode for worker in workers], errors
+    assert [0] * 4 == [worker.exitcode for worker in workers]
     assert len(server.requests) <= usage.calls
-    assert {"calls": usage.calls, "tokens": usage.tokens, "cost_usd": usage.cost_usd}[limit] <= float(most)
+    assert {"calls": usage.calls, "tokens": usage.tokens, "cost_usd": usage.cost_usd}[limit] <= most
     assert len(server.requests) >= 3

@@ -3,12 +3,12 @@ The real command, as a process of its own, on small data.
 """
 
 import csv
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 from sllmbo import Float, SearchSpace
 from sllmbo.tuner import TuneResult
+from sllmbo_process import environment, sllmbo
 
 KEYS = {
     *("metric", "direction", "best_value", "best_params", "default_value", "n_trials", "sources", "usage"),
@@ -28,19 +29,10 @@ FILES = ["best_params.json", "estimator.joblib", "result.json", "trials.csv"]
 QUICK = ["--estimator", "ridge", "--cv", "2", "--trials", "3"]
 
 
-def _environment(**more):
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    return {**clean, "OMP_NUM_THREADS": "1", **more}
-
-
-def _command(*arguments):
-    return [sys.executable, "-m", "sllmbo", *map(str, arguments)]
-
-
-def _sllmbo(*arguments, cwd, **environment):
-    return subprocess.run(
-        _command(*arguments), cwd=cwd, env=_environment(**environment), capture_output=True, text=True, timeout=120
-    )
+def _fresh(*arguments, cwd):
+    """Run the command in an interpreter of its own, with all that this does before and after."""
+    command = [sys.executable, "-m", "sllmbo", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120)
 
 
 def _rows(folder):
@@ -147,6 +139,8 @@ RIGHT = {
     "cma": [P, "--target", "price", *QUICK, "--method", "cma"],
     "gp": [P, "--target", "price", *QUICK, "--method", "gp"],
 }
+FRESH = ("chatty", "broken")
+"""Those that get an interpreter of their own, as libraries in C print as late as at its end."""
 OWN = '''
 import ctypes, os, sys, warnings
 from sklearn.linear_model import Ridge
@@ -172,19 +166,21 @@ class Broken(Ridge):
 
 
 @pytest.fixture(scope="module")
-def runs(tables):
-    """What came out of all independent commands, run two at a time."""
+def run_of(tables):
+    """Run a command, the first time that it is named."""
     (tables / "own.py").write_text(OWN)
-    commands = {**RIGHT, **{name: arguments for name, (arguments, _) in WRONG.items()}}
-    with ThreadPoolExecutor(2) as pool:
-        started = {name: pool.submit(_sllmbo, "tune", *args, cwd=tables) for name, args in commands.items()}
-        return {name: run.result() for name, run in started.items()}
+
+    @functools.cache
+    def run(name):
+        return (_fresh if name in FRESH else sllmbo)("tune", *RIGHT[name], cwd=tables)
+
+    return run
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_input_is_told_in_one_sentence(runs, name) -> None:
+def test_a_wrong_input_is_told_in_one_sentence(tables, name) -> None:
     """A mistake ends with code 2 and one line on standard error that quotes it; nothing else is printed."""
-    run = runs[name]
+    run = sllmbo("tune", *WRONG[name][0], cwd=tables)
 
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
@@ -197,11 +193,11 @@ def test_a_study_is_tuned_and_gone_on_with(tmp_path) -> None:
     _write_tables(tmp_path)
     folder = tmp_path / "sllmbo-out" / "house-prices-ridge-llm-tpe-seed0"
 
-    first = _sllmbo("tune", P, "--target", "price", *QUICK, cwd=tmp_path)
+    first = sllmbo("tune", P, "--target", "price", *QUICK, cwd=tmp_path)
     rows = _rows(folder)
     (folder / "result.json").unlink()
-    again = _sllmbo("tune", P, "--target", "price", *QUICK, cwd=tmp_path)
-    more = _sllmbo("tune", P, "--target", "price", *QUICK, "--trials", "5", cwd=tmp_path)
+    again = sllmbo("tune", P, "--target", "price", *QUICK, cwd=tmp_path)
+    more = sllmbo("tune", P, "--target", "price", *QUICK, "--trials", "5", cwd=tmp_path)
 
     assert (0, 0, 0) == (first.returncode, again.returncode, more.returncode), first.stderr + again.stderr
     assert ("", "", "") == (first.stdout, again.stdout, more.stdout)
@@ -218,18 +214,19 @@ def test_a_study_is_tuned_and_gone_on_with(tmp_path) -> None:
     frame = pd.read_csv(tmp_path / P)
     assert 60 == len(TuneResult.load(folder).estimator.predict(frame.drop(columns="price")))
 
-    other = _sllmbo("tune", P, "--target", "price", *QUICK, "--cv", "3", cwd=tmp_path)
+    other = sllmbo("tune", P, "--target", "price", *QUICK, "--cv", "3", cwd=tmp_path)
     assert (2, 1) == (other.returncode, other.stderr.count("\n"))
     assert "folds" in other.stderr
 
 
 @pytest.mark.parametrize("name", ["chatty", "classes"])
-def test_json_is_one_object_and_nothing_else(runs, tables, name) -> None:
+def test_json_is_one_object_and_nothing_else(run_of, tables, name) -> None:
     """With --json standard output is one object with the documented keys, whatever the estimator prints."""
-    result = json.loads(runs[name].stdout)
+    run = run_of(name)
+    result = json.loads(run.stdout)
 
-    assert 0 == runs[name].returncode
-    assert 1 == runs[name].stdout.count("\n")
+    assert 0 == run.returncode
+    assert 1 == run.stdout.count("\n")
     assert set(result) == KEYS
     assert {"calls": 0, "tokens": 0, "cost_usd": 0.0} == result["usage"]
     assert result["n_trials"] == sum(counts["trials"] for counts in result["sources"].values())
@@ -242,7 +239,7 @@ def test_a_preference_that_is_confirmed_becomes_an_objective(tmp_path) -> None:
     """What --prefer is read as is shown, and the result has its Pareto front in words and in JSON."""
     _write_tables(tmp_path)
     told = ["--prefer", "smaller, at most 10 seconds of training", "--yes", "--json"]
-    run = _sllmbo("tune", P, "--target", "price", *QUICK, *told, cwd=tmp_path)
+    run = sllmbo("tune", P, "--target", "price", *QUICK, *told, cwd=tmp_path)
 
     assert 0 == run.returncode, run.stderr
     assert "is read as --constraint 'fit_seconds<=10' --objective model_size_mb" in run.stderr
@@ -252,9 +249,9 @@ def test_a_preference_that_is_confirmed_becomes_an_objective(tmp_path) -> None:
     assert {"mae", "model_size_mb"} == set(result["pareto"][0]["values"])
 
 
-def test_nothing_that_an_estimator_prints_is_shown(runs) -> None:
+def test_nothing_that_an_estimator_prints_is_shown(run_of) -> None:
     """What an estimator prints, warns or raises reaches standard error only as the reason of a failed trial."""
-    lines = runs["chatty"].stderr.splitlines()
+    lines = run_of("chatty").stderr.splitlines()
     failed = [line for line in lines if line.split()[1:2] == ["failed"]]
 
     assert [] == [line for line in lines if "chatter" in line]
@@ -263,39 +260,42 @@ def test_nothing_that_an_estimator_prints_is_shown(runs) -> None:
     assert all("ArithmeticError: the penalty is [31m too weak" in line for line in failed)
 
 
-def test_the_metric_and_the_groups_are_those_that_were_asked_for(runs) -> None:
+def test_the_metric_and_the_groups_are_those_that_were_asked_for(run_of) -> None:
     """Options reach `tune()`: the metric, the group column, the hold-out."""
-    result = json.loads(runs["classes"].stdout)
+    run = run_of("classes")
+    result = json.loads(run.stdout)
 
     assert ("accuracy", "maximize") == (result["metric"], result["direction"])
-    assert "groups kept together" in runs["classes"].stderr
-    assert "no rows are set aside" in runs["classes"].stderr
+    assert "groups kept together" in run.stderr
+    assert "no rows are set aside" in run.stderr
 
 
 @pytest.mark.parametrize("method", ["llm", "tpe", "random", "cma"])
-def test_every_method_tunes(runs, tables, method) -> None:
+def test_every_method_tunes(run_of, tables, method) -> None:
     """Each method gives a study of its own that starts with the default configuration."""
+    run = run_of(method)
     rows = _rows(tables / "sllmbo-out" / f"house-prices-ridge-{method}-seed0")
 
-    assert 0 == runs[method].returncode, runs[method].stderr
+    assert 0 == run.returncode, run.stderr
     assert 3 == len(rows)
     assert "default" == rows[0]["source"]
     assert {"rules" if method == "llm" else method} >= {row["source"] for row in rows[1:]} - {"tuned-default"}
 
 
-def test_gp_tunes_or_says_what_it_needs(runs) -> None:
+def test_gp_tunes_or_says_what_it_needs(run_of) -> None:
     """The method gp works with torch, and without it names the extra in one sentence."""
+    run = run_of("gp")
+
     if find_spec("torch"):
-        assert 0 == runs["gp"].returncode
+        assert 0 == run.returncode
     else:
-        assert 2 == runs["gp"].returncode
-        assert 1 == runs["gp"].stderr.count("\n")
-        assert 'pip install "sllmbo[gp]"' in runs["gp"].stderr
+        assert (2, 1) == (run.returncode, run.stderr.count("\n"))
+        assert 'pip install "sllmbo[gp]"' in run.stderr
 
 
-def test_a_bug_is_told_in_one_sentence_unless_debugged(runs) -> None:
+def test_a_bug_is_told_in_one_sentence_unless_debugged(run_of) -> None:
     """An unexpected error ends with code 1 and one line; --debug adds the traceback."""
-    plain, debugged = runs["broken"], runs["broken, debugged"]
+    plain, debugged = run_of("broken"), run_of("broken, debugged")
 
     assert (1, 1) == (plain.returncode, debugged.returncode)
     assert "Unexpected RuntimeError: a bug; run with --debug for the traceback.\n" == plain.stderr
@@ -303,11 +303,12 @@ def test_a_bug_is_told_in_one_sentence_unless_debugged(runs) -> None:
     assert "" == plain.stdout + debugged.stdout
 
 
-def test_the_list_names_estimators_and_metrics(runs) -> None:
+def test_the_list_names_estimators_and_metrics(run_of) -> None:
     """--list needs no data; it says kinds, availability and directions."""
-    words = [line.split() for line in runs["list"].stdout.splitlines()]
+    run = run_of("list")
+    words = [line.split() for line in run.stdout.splitlines()]
 
-    assert 0 == runs["list"].returncode
+    assert 0 == run.returncode
     assert ["ridge", "classification,", "regression", "installed"] in words
     assert ["rmse", "minimize"] in words
     assert ["neg_mean_absolute_error", "maximize"] in words
@@ -318,17 +319,17 @@ def test_a_recording_replays_to_equal_trials(tmp_path) -> None:
     _write_tables(tmp_path)
     common = [P, "--target", "price", *QUICK, "--trials", "8"]
 
-    recorded = _sllmbo("tune", *common, "--record", "advice.jsonl", "--out", "a", cwd=tmp_path)
-    replayed = _sllmbo("tune", *common, "--out", "b", cwd=tmp_path, SLLMBO_LLM="replay:advice.jsonl")
+    recorded = sllmbo("tune", *common, "--record", "advice.jsonl", "--out", "a", cwd=tmp_path)
+    replayed = sllmbo("tune", *common, "--out", "b", cwd=tmp_path, SLLMBO_LLM="replay:advice.jsonl")
 
     assert (0, 0) == (recorded.returncode, replayed.returncode), recorded.stderr + replayed.stderr
     assert _same(_rows(tmp_path / "a")) == _same(_rows(tmp_path / "b"))
     assert "the advice recorded in advice.jsonl" in replayed.stderr
 
 
-def test_a_chat_model_that_fails_is_told_on_its_trials(runs) -> None:
+def test_a_chat_model_that_fails_is_told_on_its_trials(run_of) -> None:
     """Where the chat model cannot be reached within a study, the trial's line says so, and nothing says it twice."""
-    run = runs["unreachable"]
+    run = run_of("unreachable")
 
     trials = [line for line in run.stderr.splitlines() if "no advice: Unavailable: The chat model" in line]
     assert 0 == run.returncode, run.stderr
@@ -343,9 +344,10 @@ def test_a_chat_model_that_fails_is_told_on_its_trials(runs) -> None:
 def test_ctrl_c_keeps_what_there_is(tmp_path) -> None:
     """The first Ctrl-C ends the search, and the result of the trials so far is written."""
     _write_tables(tmp_path)
-    command = _command("tune", P, "--target", "price", *QUICK, "--trials", "100000", "--out", "out", "--json")
+    arguments = ["tune", P, "--target", "price", *QUICK, "--trials", "100000", "--out", "out", "--json"]
+    command = [sys.executable, "-m", "sllmbo", *arguments]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     told = ""
@@ -368,7 +370,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path) -> None:
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["tune", "--help"], []])
 def test_help_and_version_are_printed(arguments, tmp_path) -> None:
     """Version and help go to standard output with code 0; no command shows the help."""
-    run = _sllmbo(*arguments, cwd=tmp_path)
+    run = sllmbo(*arguments, cwd=tmp_path)
 
     assert (0, "") == (run.returncode, run.stderr)
     assert "sllmbo" in run.stdout
@@ -376,7 +378,7 @@ def test_help_and_version_are_printed(arguments, tmp_path) -> None:
 
 def test_the_help_names_every_option(tmp_path) -> None:
     """`sllmbo tune --help` has every option of the specification, and the exit codes."""
-    shown = _sllmbo("tune", "--help", cwd=tmp_path, COLUMNS="160").stdout
+    shown = sllmbo("tune", "--help", cwd=tmp_path, COLUMNS="160").stdout
 
     options = "target estimator metric trials timeout llm base-url method init patience storage study record out seed"
     options += " reply-mode memory json cv holdout time group drop kind space pruner description list debug plain"
@@ -388,7 +390,7 @@ def test_without_its_extra_the_command_says_how_to_get_it(tmp_path) -> None:
     """Without typer the command ends with code 2 and the sentence that names the extra."""
     (tmp_path / "typer.py").write_text("raise ImportError('not here')")
 
-    run = _sllmbo("--version", cwd=tmp_path)
+    run = _fresh("--version", cwd=tmp_path)
 
     assert (2, "") == (run.returncode, run.stdout)
     assert (

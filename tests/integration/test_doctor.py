@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
 from sllmbo.llm.resolve import PROVIDERS
 from sllmbo.testing import chat_server
 from sllmbo.testing.chat_server import ChatServer
+from sllmbo_process import python
 
 KEY = "sk-averysecretkey123"
 
@@ -21,8 +21,7 @@ KEY = "sk-averysecretkey123"
 def doctor(*arguments, **environment):
     known = {name for provider in PROVIDERS.values() for name in provider.keys}
     env = {name: value for name, value in os.environ.items() if name not in known and name != "SLLMBO_LLM"}
-    command = [sys.executable, "-m", "sllmbo", "doctor", *arguments]
-    done = subprocess.run(command, env={**env, **environment}, capture_output=True, text=True, check=False)
+    done = python("-m", "sllmbo", "doctor", *arguments, cwd=Path.cwd(), env={**env, **environment})
     assert KEY not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout

@@ -1,12 +1,7 @@
 """
 Threads and processes that share a study: each turn once, one default, no point twice.
-
-Run as a script, this file is one of the processes.
 """
 
-import os
-import subprocess
-import sys
 import threading
 
 import optuna
@@ -21,6 +16,7 @@ from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
+from sllmbo_process import FORKS
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "n": Int(1, 1000, default=10)})
 N_WORKERS = 4
@@ -154,40 +150,23 @@ def test_an_answer_is_judged_by_what_was_tried_while_it_was_awaited():
     assert candidates == [later.params, earlier.params]
 
 
+def work(kind, path, together):
+    sampler = LLMTPESampler(ScriptedAdvisor(own_points), space=SPACE, seed=0)
+    study = optuna.load_study(study_name="s", storage=storage_of(kind, path), sampler=sampler)
+    together.wait(60)
+    study.optimize(objective, n_trials=N_EACH)
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_processes_share_a_study(kind, tmp_path):
     """Four processes on one storage take each turn once and evaluate the default once."""
     path = str(tmp_path / "study")
     optuna.create_study(study_name="s", storage=storage_of(kind, path))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, kind, path],
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(N_WORKERS)
-    ]
+    together = FORKS.Barrier(N_WORKERS)
+    processes = [FORKS.Process(target=work, args=(kind, path, together), daemon=True) for _ in range(N_WORKERS)]
     for process in processes:
-        assert "ready\n" == process.stdout.readline()
-    for process in processes:  # all begin together
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        process.start()
     for process in processes:
-        _, errors = process.communicate(timeout=100)
-        assert 0 == process.returncode, errors
+        process.join(100)
+    assert [0] * N_WORKERS == [process.exitcode for process in processes]
     check(optuna.load_study(study_name="s", storage=storage_of(kind, path)))
-
-
-def main(kind, path):
-    sampler = LLMTPESampler(ScriptedAdvisor(own_points), space=SPACE, seed=0)
-    study = optuna.load_study(study_name="s", storage=storage_of(kind, path), sampler=sampler)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    study.optimize(objective, n_trials=N_EACH)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,14 +3,13 @@ Studies on a PostgreSQL server, where the workers of one study meet.
 """
 
 import os
-import subprocess
-import sys
 import uuid
 
 import optuna
 import pytest
 
 import sllmbo
+from sllmbo_process import FORKS
 
 URL = os.environ.get("SLLMBO_TEST_POSTGRESQL")
 pytestmark = [
@@ -18,19 +17,19 @@ pytestmark = [
     pytest.mark.skipif(URL is None, reason="SLLMBO_TEST_POSTGRESQL names no server; .ci/run starts one"),
 ]
 
-WORKER = """
-import sys
-import optuna
-import sllmbo
+SPACE = sllmbo.SearchSpace({"x": sllmbo.Float(-5, 5, default=0.0), "k": sllmbo.Int(0, 4, default=2)})
+
 
 def objective(trial):
     return (trial.suggest_float("x", -5, 5) - 1) ** 2 + trial.suggest_int("k", 0, 4)
 
-space = sllmbo.SearchSpace({"x": sllmbo.Float(-5, 5, default=0.0), "k": sllmbo.Int(0, 4, default=2)})
-sampler = sllmbo.LLMTPESampler(llm="offline", space=space, seed=1)
-study = optuna.load_study(study_name=sys.argv[2], storage=sys.argv[1], sampler=sampler)
-study.optimize(objective, n_trials=int(sys.argv[3]))
-"""
+
+def sampler():
+    return sllmbo.LLMTPESampler(llm="offline", space=SPACE, seed=1)
+
+
+def work(name, n_trials):
+    optuna.load_study(study_name=name, storage=URL, sampler=sampler()).optimize(objective, n_trials=n_trials)
 
 
 @pytest.fixture
@@ -44,7 +43,9 @@ def study():
 
 
 def start(study, n_trials):
-    return subprocess.Popen([sys.executable, "-c", WORKER, URL, study.study_name, str(n_trials)])
+    process = FORKS.Process(target=work, args=(study.study_name, n_trials), daemon=True)
+    process.start()
+    return process
 
 
 def told(study):
@@ -57,14 +58,10 @@ def told(study):
 def test_a_study_on_the_server_is_the_study_in_memory(study):
     """The same seed gives the same trials on a server, in two sessions, as in memory, in one."""
     for n_trials in (7, 8):
-        assert 0 == start(study, n_trials).wait(120)
-
-    def objective(trial):
-        return (trial.suggest_float("x", -5, 5) - 1) ** 2 + trial.suggest_int("k", 0, 4)
-
-    space = sllmbo.SearchSpace({"x": sllmbo.Float(-5, 5, default=0.0), "k": sllmbo.Int(0, 4, default=2)})
-    sampler = sllmbo.LLMTPESampler(llm="offline", space=space, seed=1)
-    here = optuna.create_study(sampler=sampler)
+        process = start(study, n_trials)
+        process.join(120)
+        assert 0 == process.exitcode
+    here = optuna.create_study(sampler=sampler())
     here.optimize(objective, n_trials=15)
     assert told(here) == told(study)
 
@@ -72,7 +69,9 @@ def test_a_study_on_the_server_is_the_study_in_memory(study):
 def test_workers_share_turns(study):
     """Three processes at once serve each turn once, and the default configuration comes once."""
     workers = [start(study, 5) for _ in range(3)]
-    assert [0, 0, 0] == [worker.wait(120) for worker in workers]
+    for worker in workers:
+        worker.join(120)
+    assert [0, 0, 0] == [worker.exitcode for worker in workers]
     trials = study.get_trials(deepcopy=False)
     assert list(range(15)) == sorted(trial.system_attrs["sllmbo:turn"]["turn"] for trial in trials)
     assert 1 == sum(trial.user_attrs["sllmbo:source"] == "default" for trial in trials)

@@ -6,9 +6,6 @@ import csv
 import inspect
 import io
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -22,6 +19,7 @@ from sllmbo.cli.tune import tune
 from sllmbo.errors import ConfigError, ReplayMismatch, TaskError
 from sllmbo.task import Task
 from sllmbo.testing import chat_server
+from sllmbo_process import sllmbo
 
 LEFT_OUT = {
     **dict.fromkeys(["data", "space"], "written as a hash and a value of its own"),
@@ -37,19 +35,6 @@ LEFT_OUT = {
     **dict.fromkeys(["out", "study", "storage"], "a replay has its own"),
     **dict.fromkeys(["as_json", "plain", "debug", "show_list"], "only about what is shown"),
 }
-
-
-def sllmbo(*arguments, cwd, **environment):
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "sllmbo", *map(str, arguments)],
-        cwd=cwd,
-        env={**clean, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def rewritten(path, change, to):

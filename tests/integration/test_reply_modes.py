@@ -63,7 +63,7 @@ def test_a_reply_mode_reaches_the_server(door: str, mode: str) -> None:
     assert {mode} == {request.reply_mode for request in server.requests}
 
 
-@pytest.mark.parametrize("llm", ["offline", "replay:r", RuleAdvisor()], ids=str)
+@pytest.mark.parametrize("llm", ["offline", "replay:r", RuleAdvisor()], ids=["offline", "replay", "advisor"])
 def test_a_reply_mode_without_a_chat_model_is_refused(llm: Any) -> None:
     """Rules, recordings and advisors that are made already have no reply mode; the sentence says what to do."""
     remedy = "LLMAdvisor" if isinstance(llm, RuleAdvisor) else "name it 'openai:NAME'"

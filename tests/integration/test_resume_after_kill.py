@@ -1,25 +1,18 @@
 """
 A study whose processes are killed again and again ends with the trials of one that ran through.
-
-Run as a script, this file is the study: "chain" kills itself at random writes to the storage until the study is done,
-"once" runs until it is done or killed from outside.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import traceback
-from datetime import datetime
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
-from sqlalchemy import event
 
 from sllmbo._random import generator
 from sllmbo.errors import AdviceError
@@ -27,6 +20,7 @@ from sllmbo.samplers import LLMSampler, LLMTPESampler, _turns
 from sllmbo.samplers._record import SOURCE
 from sllmbo.space import Categorical, Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
+from sllmbo_process import FORKS, begin
 
 N_TRIALS = 25
 INTERRUPTED = 3
@@ -104,14 +98,6 @@ def work(variant, storage):
     return counted(study)
 
 
-def sqlite(path):
-    storage = RDBStorage(f"sqlite:///{path}")
-    # A killed process loses nothing that it wrote; only a killed machine would.
-    event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    storage.engine.dispose()
-    return storage
-
-
 WRITES = (
     "create_new_trial",
     "set_trial_system_attr",
@@ -138,11 +124,12 @@ def end_at_write(storage, n, how):
         setattr(storage, name, armed(getattr(storage, name)))
 
 
-def child(path, variant, n, how):
-    _turns.HERE_SINCE = datetime.now()  # as in a process that has just begun
+def suicide(url, variant, n, how):
+    """Go on with the study until the *n*-th write, or to its end."""
+    begin()
     code = 1
     try:
-        storage = sqlite(path)
+        storage = RDBStorage(url)
         end_at_write(storage, n, how)
         work(variant, storage)
         code = 0
@@ -153,51 +140,25 @@ def child(path, variant, n, how):
         os._exit(code)
 
 
-def chain(path, variant, seed):
-    """Run the study in one process after another, each of which is ended at a random write; return how many were."""
-    rng = random.Random(seed)
-    n_ended = 0
-    while True:
-        n, how = rng.randint(1, 60), rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
-        pid = os.fork()
-        if pid == 0:
-            child(path, variant, n, how)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code == 0:
-            return n_ended
-        if code not in (-signal.SIGKILL, INTERRUPTED):
-            raise RuntimeError(f"ended by {code}")
-        n_ended += 1
+def victim(url, variant, said):
+    """Go on with the study, and say where a trial begins and ends."""
+    begin()
+    sampler, objective, enqueued = VARIANTS[variant]
 
-
-def main(mode, path, variant, *seeds):
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    if mode == "once":
-        storage = sqlite(path)
-        VARIANTS[variant] = (VARIANTS[variant][0], announced(VARIANTS[variant][1]), VARIANTS[variant][2])
-        print("done", json.dumps(work(variant, storage)), flush=True)
-    else:
-        for seed in seeds:
-            n_ended = chain(f"{path}.{seed}", variant, int(seed))
-            study = optuna.load_study(study_name="s", storage=f"sqlite:///{path}.{seed}")
-            print(json.dumps([n_ended, counted(study)]), flush=True)
-
-
-def announced(objective):
     def announcing(trial):
-        print("trial", trial.number, flush=True)
+        said.send("trial")
         value = objective(trial)
-        print("value", trial.number, flush=True)
+        said.send("value")
         return value
 
-    return announcing
+    VARIANTS[variant] = (sampler, announcing, enqueued)
+    work(variant, RDBStorage(url))
+    said.send("done")
 
 
-def command(mode, path, variant, *seeds):
-    return [sys.executable, __file__, mode, str(path), variant, *map(str, seeds)]
-
-
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+def told(url):
+    """The trials of a study as `uncut` has them."""
+    return json.loads(json.dumps(counted(optuna.load_study(study_name="s", storage=url))))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +167,7 @@ def uncut():
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     trials = {variant: work(variant, optuna.storages.InMemoryStorage()) for variant in VARIANTS}
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    return trials
+    return json.loads(json.dumps(trials))
 
 
 def test_the_uncut_studies_hold_all_kinds_of_trials(uncut):
@@ -215,42 +176,38 @@ def test_the_uncut_studies_hold_all_kinds_of_trials(uncut):
     assert {"COMPLETE", "PRUNED", "FAIL", "user", "default", "scripted", "tpe"} == kinds
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("variant", list(VARIANTS))
-def test_killed_at_random_writes_the_study_ends_as_if_uncut(variant, uncut, tmp_path):
+def test_killed_at_random_writes_the_study_ends_as_if_uncut(variant, seed, uncut, tmp_path):
     """Ended by SIGKILL or SIGINT at random writes, resumed each time, the study has the uncut one's trials in order."""
-    seeds = [1, 2]
-    output = subprocess.run(
-        command("chain", tmp_path / "s.db", variant, *seeds), env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert 0 == output.returncode, output.stderr
-    for line in output.stdout.splitlines():
-        n_ended, trials = json.loads(line)
-        assert n_ended >= 2
-        assert json.loads(json.dumps(uncut[variant])) == trials
-    assert len(seeds) == len(output.stdout.splitlines())
+    url, rng = f"sqlite:///{tmp_path}/s.db", random.Random(seed)
+    codes = [None]
+    while codes[-1] != 0:
+        about = (url, variant, rng.randint(1, 60), rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT]))
+        process = FORKS.Process(target=suicide, args=about, daemon=True)
+        process.start()
+        process.join(60)
+        codes.append(process.exitcode)
+        assert codes[-1] in (0, -signal.SIGKILL, INTERRUPTED)
+    assert len(codes) >= 4
+    assert uncut[variant] == told(url)
 
 
 @pytest.mark.parametrize(("how", "at"), [(signal.SIGKILL, [5, 17]), (signal.SIGINT, [8])])
 def test_killed_from_outside_the_study_ends_as_if_uncut(how, at, uncut, tmp_path):
     """Whole processes, ended from outside while a trial runs, leave a study that later ones finish as if uncut."""
-    for lines in [*at, None]:
-        with subprocess.Popen(
-            command("once", tmp_path / "s.db", "declared"),
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
-            said = []
-            for line in process.stdout:
-                said.append(line)
-                if len(said) == lines:
-                    process.send_signal(how)
-        assert (lines is None) == (process.returncode == 0)
-    assert json.loads(json.dumps(uncut["declared"])) == json.loads(said[-1].removeprefix("done"))
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    main(*sys.argv[1:])
+    url = f"sqlite:///{tmp_path}/s.db"
+    for n_messages in [*at, None]:
+        reader, writer = FORKS.Pipe(duplex=False)
+        process = FORKS.Process(target=victim, args=(url, "declared", writer), daemon=True)
+        process.start()
+        writer.close()
+        n_said = 0
+        with contextlib.suppress(EOFError):
+            while reader.recv():
+                n_said += 1
+                if n_said == n_messages:
+                    os.kill(process.pid, how)
+        process.join(60)
+        assert (n_messages is None) == (process.exitcode == 0)
+    assert uncut["declared"] == told(url)

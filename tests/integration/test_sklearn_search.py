@@ -31,10 +31,10 @@ from sllmbo.testing import ScriptedAdvisor, always_raising
 
 X, Y = load_iris(return_X_y=True)
 C = {"C": loguniform(1e-2, 1e2)}
+WITHOUT_ADDRESS = {"C": Float(1e-2, 1e2, log=True)}  # its text is in the ids of tests, which must not change
 
 SEARCHES = [
-    LLMSearchCV(LogisticRegression(), C, n_trials=2, cv=2, llm="offline", random_state=0),
-    LLMSearchCV(Ridge(), {"alpha": loguniform(1e-2, 1e2)}, n_trials=2, cv=2, llm="offline", random_state=0),
+    LLMSearchCV(LogisticRegression(), WITHOUT_ADDRESS, n_trials=2, cv=2, llm="offline", random_state=0),
     LLMSearchCV(Ridge(), n_trials=2, cv=2, llm="offline", random_state=0),
 ]
 
@@ -93,7 +93,7 @@ def test_the_study_has_the_scores_and_reasons():
 
 def test_fit_starts_anew_and_the_same_seed_gives_the_same():
     """A second fit has a study of its own; seed and data decide, also after clone and pickle."""
-    search = searched()
+    search = searched(given=C)
     first = search.cv_results_["params"]
     assert search.fit(X, Y).cv_results_["params"] == first == clone(search).fit(X, Y).cv_results_["params"]
     assert len(search.study_.trials) == 6
@@ -157,7 +157,11 @@ def test_what_cannot_be_searched_is_refused_in_a_sentence(given, words):
 def test_several_metrics_are_scored_and_one_is_searched():
     """With refit as a name; without one, and without refit, there is nothing to search by."""
     search = searched(
-        given=C, scoring=["accuracy", "neg_log_loss"], refit="accuracy", estimator=LogisticRegression(max_iter=2000)
+        DecisionTreeClassifier(random_state=0),
+        {"max_depth": [2, 3, None]},
+        scoring=["accuracy", "neg_log_loss"],
+        refit="accuracy",
+        n_trials=3,
     )
     assert [t.value for t in search.study_.trials] == pytest.approx(list(search.cv_results_["mean_test_accuracy"]))
     with pytest.raises(ValueError, match="refit=False must be the name"):

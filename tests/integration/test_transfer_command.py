@@ -5,10 +5,7 @@ Transfer on the command line: studies that share a storage learn from one anothe
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import optuna
@@ -16,21 +13,13 @@ import pandas as pd
 import pytest
 
 from sllmbo.tuner.transfer import TRANSFER
+from sllmbo_process import sllmbo
 
 
-def sllmbo(*arguments, cwd):
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "sllmbo", *map(str, arguments)],
-        cwd=cwd,
-        env={**clean, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    return done
+def done(*arguments, cwd):
+    run = sllmbo(*arguments, cwd=cwd)
+    assert 0 == run.returncode, run.stderr
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +31,7 @@ def folder(tmp_path_factory):
         frame = pd.DataFrame(rng.normal(size=(60, 20)), columns=[f"f{i}" for i in range(20)])
         frame["price"] = frame["f0"] + rng.normal(scale=2.0, size=60)
         frame.to_csv(folder / f"{name}.csv", index=False)
-    sllmbo("tune", "north.csv", *COMMON, "--study", "north", cwd=folder)
+    done("tune", "north.csv", *COMMON, "--study", "north", cwd=folder)
     return folder
 
 
@@ -55,13 +44,13 @@ def of_study(folder, name, database="all.db"):
 
 def test_a_shared_storage_transfers_and_its_recording_replays(folder) -> None:
     """The new study says what it begins with, its second trial is the earlier best, and all is replayed from a file."""
-    told = sllmbo("tune", "south.csv", *COMMON, "--study", "south", "--record", "south.jsonl", "--json", cwd=folder)
+    told = done("tune", "south.csv", *COMMON, "--study", "south", "--record", "south.jsonl", "--json", cwd=folder)
     study = of_study(folder, "south")
 
     assert "begins with the best of earlier studies: north" in told.stderr
     assert 1 == json.loads(told.stdout)["sources"]["transfer"]["trials"]
     assert of_study(folder, "north").best_params == study.trials[1].params
-    again = sllmbo("replay", "south.jsonl", cwd=folder)
+    again = done("replay", "south.jsonl", cwd=folder)
     assert "All 8 trials came out equal" in again.stdout + again.stderr
 
 
@@ -69,8 +58,8 @@ def test_no_transfer_begins_with_the_default_alone(folder) -> None:
     """With --no-transfer, and in a storage of its own, a study begins as ever."""
     shutil.copy(folder / "all.db", folder / "copy.db")
     shared = [*COMMON[:-1], "sqlite:///copy.db", "--study", "alone", "--json"]
-    alone = sllmbo("tune", "south.csv", *shared, "--no-transfer", cwd=folder)
-    own = sllmbo("tune", "south.csv", *COMMON[:-2], "--json", cwd=folder)
+    alone = done("tune", "south.csv", *shared, "--no-transfer", cwd=folder)
+    own = done("tune", "south.csv", *COMMON[:-2], "--json", cwd=folder)
 
     assert "transfer" not in json.loads(alone.stdout)["sources"]
     assert "transfer" not in json.loads(own.stdout)["sources"]

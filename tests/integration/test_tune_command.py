@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,6 +17,7 @@ from sllmbo.cli.options import make_pruner, read_space
 from sllmbo.errors import SpaceError
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.tuner import TuneResult
+from sllmbo_process import environment, sllmbo
 
 if os.name != "posix":
     pytest.skip("A command runs in a process group of POSIX.", allow_module_level=True)
@@ -69,19 +69,8 @@ COMMAND = [
 TUNE = [*COMMAND, "--space", "space.toml"]
 
 
-def _command(*arguments):
-    return [sys.executable, "-m", "sllmbo", "tune", *arguments]
-
-
-def _environment():
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    return {**clean, "OMP_NUM_THREADS": "1"}
-
-
-def _sllmbo(*arguments, cwd):
-    return subprocess.run(
-        _command(*arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=120, check=False
-    )
+def _tune(*arguments, cwd):
+    return sllmbo("tune", *arguments, cwd=cwd)
 
 
 def _prepare(folder):
@@ -99,10 +88,10 @@ def _rows(folder):
 def test_a_command_is_tuned_and_gone_on_with(tmp_path) -> None:
     """Standard output is one JSON object; the folder has parameters, trials and logs; the same command goes on."""
     _prepare(tmp_path)
-    first = _sllmbo(*TUNE, "--trials", "8", "--metric", "loss", "--json", cwd=tmp_path)
+    first = _tune(*TUNE, "--trials", "8", "--metric", "loss", "--json", cwd=tmp_path)
     folder = tmp_path / "sllmbo-out" / "train-command-llm-tpe-seed0"
     rows = _rows(folder)
-    more = _sllmbo(*TUNE, "--trials", "10", "--metric", "loss", "--pruner", "median", cwd=tmp_path)
+    more = _tune(*TUNE, "--trials", "10", "--metric", "loss", "--pruner", "median", cwd=tmp_path)
 
     assert (0, 0) == (first.returncode, more.returncode), first.stderr + more.stderr
     result = json.loads(first.stdout)
@@ -120,11 +109,11 @@ def test_a_command_is_tuned_and_gone_on_with(tmp_path) -> None:
     assert len(list((folder / "logs").iterdir())) == 10
     assert 10 == TuneResult.load(folder).n_trials
 
-    other = _sllmbo(*TUNE, "--value-file", "metrics.json:val.loss", "--metric", "loss", cwd=tmp_path)
+    other = _tune(*TUNE, "--value-file", "metrics.json:val.loss", "--metric", "loss", cwd=tmp_path)
     assert (2, 1) == (other.returncode, other.stderr.count("\n"))
     assert "another command" in other.stderr
     fresh = [*TUNE, "--value-file", "metrics.json:val.loss", "--out", "o", "--trials", "3", "--direction", "maximize"]
-    read = _sllmbo(*fresh, "--method", "random", "--json", cwd=tmp_path)
+    read = _tune(*fresh, "--method", "random", "--json", cwd=tmp_path)
     assert read.returncode == 0, read.stderr
     assert ("value", "maximize") == (json.loads(read.stdout)["metric"], json.loads(read.stdout)["direction"])
 
@@ -136,9 +125,9 @@ def test_ctrl_c_ends_the_run_and_keeps_the_trials(tmp_path) -> None:
     reading = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
     command = [*TUNE, "--trials", "6", "--method", "random", "--out", "out", "--json"]
     process = subprocess.Popen(
-        _command(*command),
+        [sys.executable, "-m", "sllmbo", "tune", *command],
         cwd=tmp_path,
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,7 +144,7 @@ def test_ctrl_c_ends_the_run_and_keeps_the_trials(tmp_path) -> None:
     assert os.read(reading, 1) == b""
     os.close(reading)
     (tmp_path / "held").unlink()
-    assert 0 == _sllmbo(*command, cwd=tmp_path).returncode
+    assert 0 == _tune(*command, cwd=tmp_path).returncode
     assert 6 == len(_rows(tmp_path / "out"))
 
 
@@ -184,20 +173,11 @@ WRONG = {
 }
 
 
-@pytest.fixture(scope="module")
-def wrong(tmp_path_factory):
-    """What came out of all wrong command lines, run two at a time."""
-    folder = tmp_path_factory.mktemp("wrong")
-    _prepare(folder)
-    with ThreadPoolExecutor(2) as pool:
-        started = {name: pool.submit(_sllmbo, *arguments, cwd=folder) for name, (arguments, _) in WRONG.items()}
-        return {name: run.result() for name, run in started.items()}
-
-
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_command_line_is_told_in_one_sentence(wrong, name) -> None:
+def test_a_wrong_command_line_is_told_in_one_sentence(tmp_path, name) -> None:
     """A mistake ends with code 2; its last line quotes it, and nothing is on standard output."""
-    run = wrong[name]
+    _prepare(tmp_path)
+    run = _tune(*WRONG[name][0], cwd=tmp_path)
 
     assert (2, "") == (run.returncode, run.stdout), run.stderr
     lines = run.stderr.splitlines()

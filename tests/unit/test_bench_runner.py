@@ -4,11 +4,11 @@ The runner and the command: resumed, parallel and serial runs give one table; wr
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +18,7 @@ from sllmbo.benchmarks.failures import Failures
 from sllmbo.benchmarks.folder import CELLS, COLUMNS, RESULTS, RUN, keep_cell, read_cells
 from sllmbo.benchmarks.runner import make_plan, run_plan
 from sllmbo.errors import ConfigError
+from sllmbo_process import environment, sllmbo
 
 pytest.importorskip("scipy", reason="the statistics need the extra bench")
 pytest.importorskip("matplotlib", reason="the pictures need the extra bench")
@@ -36,15 +37,11 @@ def table(folder):
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-def command(*arguments, **kwargs):
-    env = {**os.environ, "TERM": "dumb", "COLUMNS": "200"}
-    env.pop("SLLMBO_DATA", None)
-    return [sys.executable, "-m", "sllmbo", "bench", *map(str, arguments)], {"text": True, "env": env, **kwargs}
+PLAIN = {"TERM": "dumb", "COLUMNS": "200"}
 
 
 def bench(*arguments):
-    words, kwargs = command(*arguments, capture_output=True, check=False)
-    return subprocess.run(words, **kwargs)
+    return sllmbo("bench", *arguments, cwd=Path.cwd(), **PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +100,9 @@ def test_a_killed_run_is_gone_on_with(tmp_path):
     options = ["--suite", "failures", "--problems", "memory", "--methods", "random,tpe+default", "--seeds", "0-5"]
     options += ["--trials", "8"]
     killed, uncut = tmp_path / "killed", tmp_path / "uncut"
-    words, kwargs = command(*options, "--out", killed, "--jobs", 2, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    with subprocess.Popen(words, **kwargs) as process:
+    words = [sys.executable, "-m", "sllmbo", "bench", *options, "--out", str(killed), "--jobs", "2"]
+    streams = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(words, env=environment(**PLAIN), **streams) as process:
         for line in process.stderr:
             if "3/12" in line:
                 process.send_signal(signal.SIGKILL)

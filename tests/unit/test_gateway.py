@@ -360,10 +360,10 @@ def test_the_deadline_covers_the_chain() -> None:
     """A silent chat model leaves half of the time to the next one, and is asked last for a while."""
     replies = {"a": chat_server.silence(), "b": {"x": 3}}
     with ChatServer(chain_reply(replies)) as server:
-        gateway = Gateway(["openai:a", "openai:b"], base_url=server.base_url, timeout=2)
+        gateway = Gateway(["openai:a", "openai:b"], base_url=server.base_url, timeout=4)
         start = time.monotonic()
         assert ["openai:b"] * 2 == [ask(gateway).llm, ask(gateway).llm]
-        assert 0.9 < time.monotonic() - start < 2
+        assert 1.9 < time.monotonic() - start < 4
     assert ["a", "b", "b"] == [request.body["model"] for request in server.requests]
 
 

@@ -89,10 +89,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @pytest.mark.parametrize("unit", ['{"', "{'a':", '{"},', "<think>", "[{]}", "{", '"', "```json{"])
 def test_hostile_text_takes_no_time(unit: str) -> None:
     """A long reply that is all brackets and quotes is given up soon."""
-    start = time.monotonic()
+    start = time.process_time()
     for text in (unit * 40_000, "[" + unit * 4_000 + "]"):
         try:
             read_json(text, ["a"])
         except ReplyError:
             continue
-    assert time.monotonic() - start < 8
+    assert time.process_time() - start < 8

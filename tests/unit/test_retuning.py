@@ -6,9 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -23,6 +20,7 @@ from sllmbo.tuner.metrics import metric_names, resolve_metric
 from sllmbo.tuner.resampling import bootstrap, standard_error
 from sllmbo.tuner.retuning import retune
 from sllmbo.tuner.tuner import SPACE
+from sllmbo_process import sllmbo
 
 QUICK = {"cv": 2, "llm": "offline"}
 
@@ -209,19 +207,6 @@ def test_a_result_without_an_error_is_taken_at_its_word(diabetes, tmp_path) -> N
 
     assert answer.promised_error is None
     assert answer.promised == record["heldout_best"]
-
-
-def sllmbo(*arguments, cwd):
-    clean = {name: v for name, v in os.environ.items() if not name.startswith(("OPENAI_", "SLLMBO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "sllmbo", *map(str, arguments)],
-        cwd=cwd,
-        env={**clean, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_the_exit_code_says_what_to_do(air, tmp_path) -> None:

@@ -32,7 +32,7 @@ def cancer():
 
 def test_the_default_is_the_first_trial_and_the_result_says_what_was_gained(diabetes) -> None:
     """Trial 0 is the default; the gain is counted over it, and the hold-out was seen by no trial."""
-    result = sllmbo.tune("ridge", *diabetes, n_trials=8, seed=0)
+    result = sllmbo.tune("ridge", *diabetes, n_trials=8, seed=0, cv=2)
 
     assert "default" == result.trials[0]["source"]
     assert result.default_value == result.trials[0]["value"]
@@ -77,7 +77,7 @@ def test_a_metric_that_can_be_negative_stays_as_it_is(diabetes) -> None:
     """R2 below zero is neither flipped nor refused."""
     X, _ = diabetes
     noise = np.random.default_rng(0).normal(size=len(X))
-    result = sllmbo.tune("ridge", X, noise, metric="r2", n_trials=3, seed=0)
+    result = sllmbo.tune("ridge", X, noise, metric="r2", n_trials=3, seed=0, cv=2)
 
     assert "maximize" == result.direction
     assert result.default_value < 0
@@ -100,7 +100,7 @@ def test_a_failing_configuration_is_a_failed_trial_with_its_reason(cancer) -> No
             "solver": sllmbo.Categorical(["lbfgs", "no such solver"], default="lbfgs"),
         }
     )
-    result = sllmbo.tune("logistic_regression", *cancer, space=space, n_trials=12, cv=3, seed=0)
+    result = sllmbo.tune("logistic_regression", *cancer, space=space, n_trials=8, cv=2, seed=0)
     failed = [trial for trial in result.trials if trial["state"] == "fail"]
 
     assert failed
@@ -118,7 +118,7 @@ def test_a_tuning_in_which_everything_fails_ends_soon(cancer) -> None:
 def test_pruned_trials_are_counted_and_not_chosen(cancer) -> None:
     """A pruner is told the mean after each fold and may stop a trial."""
     pruner = optuna.pruners.ThresholdPruner(lower=0.96)
-    result = sllmbo.tune("logistic_regression", *cancer, n_trials=10, pruner=pruner, seed=0)
+    result = sllmbo.tune("logistic_regression", *cancer, n_trials=10, pruner=pruner, seed=0, cv=2)
 
     assert result.n_pruned > 0
     assert result.n_pruned == sum(trial["state"] == "pruned" for trial in result.trials)
@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_what_there_is(diabetes) -> None:
         if trial.number == 3:
             raise KeyboardInterrupt
 
-    result = sllmbo.tune("ridge", *diabetes, n_trials=100, callbacks=[interrupt], seed=0)
+    result = sllmbo.tune("ridge", *diabetes, n_trials=100, callbacks=[interrupt], seed=0, cv=2)
 
     assert "interrupted" == result.stop_reason
     assert 4 == result.n_trials
@@ -150,9 +150,9 @@ def test_ctrl_c_keeps_what_there_is(diabetes) -> None:
 def test_a_study_goes_on_where_it_stopped(diabetes, tmp_path) -> None:
     """Three trials, then five more of the same study, are the same as eight at once."""
     options = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "s", "seed": 0}
-    sllmbo.tune("ridge", *diabetes, n_trials=3, **options)
-    resumed = sllmbo.tune("ridge", *diabetes, n_trials=8, **options)
-    uncut = sllmbo.tune("ridge", *diabetes, n_trials=8, seed=0)
+    sllmbo.tune("ridge", *diabetes, n_trials=3, **options, cv=2)
+    resumed = sllmbo.tune("ridge", *diabetes, n_trials=8, **options, cv=2)
+    uncut = sllmbo.tune("ridge", *diabetes, n_trials=8, seed=0, cv=2)
 
     assert [trial["params"] for trial in uncut.trials] == [trial["params"] for trial in resumed.trials]
     assert uncut.sources == resumed.sources
@@ -162,22 +162,22 @@ def test_a_study_about_other_data_is_refused(diabetes, tmp_path) -> None:
     """Values of two data sets are never mixed."""
     X, y = diabetes
     options = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "s", "seed": 0, "n_trials": 2}
-    sllmbo.tune("ridge", X, y, **options)
+    sllmbo.tune("ridge", X, y, **options, cv=2)
 
     with pytest.raises(StudyError, match="other data"):
-        sllmbo.tune("ridge", X, y + 1, **options)
+        sllmbo.tune("ridge", X, y + 1, **options, cv=2)
 
 
 def test_a_space_with_a_parameter_that_the_estimator_lacks_is_refused(diabetes) -> None:
     """A misspelled parameter is told before any trial."""
     space = sllmbo.SearchSpace({"alhpa": sllmbo.Float(0.1, 1)})
     with pytest.raises(SpaceError, match="'alhpa'"):
-        sllmbo.tune("ridge", *diabetes, space=space, n_trials=2)
+        sllmbo.tune("ridge", *diabetes, space=space, n_trials=2, cv=2)
 
 
 def test_a_result_survives_saving_and_loading(diabetes, tmp_path) -> None:
     """What was saved is what is loaded, the fitted estimator included."""
-    result = sllmbo.tune("ridge", *diabetes, n_trials=4, seed=0)
+    result = sllmbo.tune("ridge", *diabetes, n_trials=4, seed=0, cv=2)
     loaded = sllmbo.TuneResult.load(result.save(tmp_path / "out"))
     X, _ = diabetes
 
@@ -240,23 +240,23 @@ def test_a_space_is_derived_for_estimators_that_nobody_documented(path, kind) ->
         spec.prototype.set_params(**space.sample(rng))._validate_params()
 
 
-def test_an_undocumented_estimator_is_tuned_offline(cancer) -> None:
+def test_an_undocumented_estimator_is_tuned_offline(diabetes) -> None:
     """An import path is enough, without a chat model."""
-    result = sllmbo.tune("sklearn.ensemble.AdaBoostClassifier", *cancer, n_trials=3, cv=2, seed=0)
+    result = sllmbo.tune("sklearn.linear_model.HuberRegressor", *diabetes, n_trials=3, cv=2, seed=0)
 
-    assert {"learning_rate", "n_estimators"} == set(result.best_params)
+    assert {"alpha", "epsilon"} == set(result.best_params)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_holdout_share_outside_zero_to_one_is_refused(diabetes, share) -> None:
     """The message quotes the share."""
     with pytest.raises(TaskError, match=str(share)):
-        sllmbo.tune("ridge", *diabetes, holdout_share=share)
+        sllmbo.tune("ridge", *diabetes, holdout_share=share, cv=2)
 
 
 def test_nothing_can_be_set_aside(diabetes) -> None:
     """Without a hold-out there is no held-out score."""
-    result = sllmbo.tune("ridge", *diabetes, holdout_share=0, n_trials=2, seed=0)
+    result = sllmbo.tune("ridge", *diabetes, holdout_share=0, n_trials=2, seed=0, cv=2)
 
     assert (None, None) == (result.heldout_best, result.heldout_default)
 
@@ -277,7 +277,7 @@ def test_a_held_out_score_that_fails_loses_no_trial(diabetes, caplog) -> None:
             raise RuntimeError("no such score")
         return float(estimator.score(X, y))
 
-    result = sllmbo.tune("ridge", *diabetes, metric=metric, direction="maximize", n_trials=2, seed=0)
+    result = sllmbo.tune("ridge", *diabetes, metric=metric, direction="maximize", n_trials=2, seed=0, cv=2)
 
     assert 2 == result.n_trials
     assert None is result.heldout_best
