@@ -41,6 +41,8 @@ _SURE = 2
 """So many repeats that all came out as before mean that the objective is deterministic; one may be equal by chance."""
 _WORTH = 0.01
 """A repeat that is expected to better the choice by less than this share of the true differences is of no use."""
+_DOUBT = 0.5
+"""The winner is the best by its mean less this many deviations: noise may be larger than at its neighbours."""
 _Z = 1.959964
 """Of the normal distribution, for intervals of 95 %."""
 
@@ -74,7 +76,7 @@ def choose(history: History) -> Choice | None:
     if not _noise(tried):
         return Choice(trial=best.number, params=best.params, value=best.value, interval=None, repeats=repeats)
     belief = _Belief(tried, direction=history.direction)
-    index = int(np.argmax(belief.mean))
+    index = int(np.argmax(belief.mean - _DOUBT * belief.error))
     value, half = belief.sign * float(belief.mean[index]), _Z * float(belief.error[index])
     first = _first(tried[index])
     return Choice(
