@@ -5,6 +5,7 @@ The faults of the paper's reference code cannot happen here. Each test names the
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import optuna
@@ -64,7 +65,7 @@ def test_d1_d2_results_reach_the_chat_model() -> None:
     study, requests = _with_chat_model(sampler=sllmbo.LLMSampler, n_trials=12)
 
     for request, trial in zip(requests[1:], study.trials[6:], strict=False):
-        assert all(f"#{number}," in request.text for number in range(trial.number))
+        assert all(re.search(rf"^{number}\*?,", request.text, re.M) for number in range(trial.number))
 
 
 def test_d3_questions_do_not_grow_with_the_study() -> None:
@@ -125,7 +126,7 @@ def test_d13_categorical_and_log_parameters_are_told_and_served() -> None:
     study, requests = _with_chat_model(sampler=sllmbo.LLMSampler, n_trials=10)
 
     assert "one of gbtree, dart" in requests[0].text
-    assert "0.001 to 1 log" in requests[0].text
+    assert "0.001..1 log" in requests[0].text
     assert {"gbtree", "dart"} == {trial.params["kind"] for trial in study.trials}
 
 
@@ -225,4 +226,4 @@ def test_d23_the_search_space_of_llm_tpe_is_dynamic() -> None:
 
     assert [(1.5, 5.875), (1.5, 6.969)] == [(edit["low"], edit["high"]) for edit in edits]
     assert {"llm", "tpe"} <= beyond
-    assert any(" Open:\nx: low 1.5 (fixed), high 5 to 5.875" in request.text for request in server.requests)
+    assert any("Open:\nx: low 1.5 (fixed), high 5 to 5.88" in request.text for request in server.requests)

@@ -57,7 +57,7 @@ def test_leaders_are_repeated_on_fresh_folds_and_the_winner_has_an_interval(diab
 
     repeats = [trial for trial in result.trials if trial["source"] == "repeat"]
     again = [[t["value"] for t in result.trials if t["params"] == trial["params"]] for trial in repeats]
-    assert 2 == result.n_repeats == len(repeats) == result.sources["repeat"]["trials"]
+    assert result.n_repeats == len(repeats) == result.sources["repeat"]["trials"] <= 8
     assert 0 == result.sources["repeat"]["improvements"]
     assert all(len(values) == len(set(values)) > 1 for values in again)
     low, high = result.best_interval
@@ -66,10 +66,10 @@ def test_leaders_are_repeated_on_fresh_folds_and_the_winner_has_an_interval(diab
 
 
 def test_splits_that_were_given_are_not_drawn_anew(diabetes) -> None:
-    """Where neither folds nor estimator can differ the first repeat shows it, and the best value wins as without."""
+    """Where neither folds nor estimator can differ two repeats show it, and the best value wins as without."""
     given = [sllmbo.tune("ridge", *diabetes, n_trials=20, cv=KFold(3), seed=0, repeats=r) for r in (True, False)]
 
-    assert [1, 0] == [sum(trial["source"] == "repeat" for trial in result.trials) for result in given]
+    assert [2, 0] == [sum(trial["source"] == "repeat" for trial in result.trials) for result in given]
     assert [None, None] == [result.best_interval for result in given]
 
 
