@@ -19,7 +19,6 @@ from sllmbo.benchmarks.folder import CELLS, COLUMNS, RESULTS, RUN, keep_cell, re
 from sllmbo.benchmarks.runner import make_plan, run_plan
 from sllmbo.errors import ConfigError
 
-pytest.importorskip("scipy", reason="the statistics need the extra bench")
 pytest.importorskip("matplotlib", reason="the pictures need the extra bench")
 
 METHODS = ("random", "tpe+default")
