@@ -20,7 +20,6 @@ from sllmbo.benchmarks.runner import make_plan, run_plan
 from sllmbo.errors import ConfigError
 from sllmbo_process import environment, sllmbo
 
-pytest.importorskip("scipy", reason="the statistics need the extra bench")
 pytest.importorskip("matplotlib", reason="the pictures need the extra bench")
 
 METHODS = ("random", "tpe+default")

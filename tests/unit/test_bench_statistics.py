@@ -4,15 +4,13 @@ What a benchmark concludes, against values worked out by hand and by SciPy.
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from sllmbo.benchmarks import statistics
 from sllmbo.benchmarks.folder import Scale, scores
 from sllmbo.benchmarks.results import NOTHING_YET, arm_of, tabulate
 from sllmbo.benchmarks.summary import find_arm, summarise, to_markdown, to_text
 from sllmbo.errors import ConfigError
-
-stats = pytest.importorskip("scipy.stats", reason="the statistics need the extra bench")
-
-from sllmbo.benchmarks import statistics  # noqa: E402
 
 
 def rows(arm, problem, seed, regrets, **others):

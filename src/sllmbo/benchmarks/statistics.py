@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sllmbo._optional import require
-
 Array = NDArray[np.float64]
 
 RESAMPLES = 10_000
@@ -114,4 +112,6 @@ def friedman(regrets: Array) -> float | None:
 
 
 def _stats() -> Any:
-    return require("scipy.stats", extra="bench", purpose="The statistics of a benchmark")
+    from scipy import stats  # not with the module: it takes long to load
+
+    return stats
