@@ -5,6 +5,7 @@ Whole tunings against a loopback chat server that answers well, badly and not at
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,14 +25,21 @@ SPACE = sllmbo.SearchSpace(
 )
 
 
-def _tune(replies, *, n_trials=14, timeout=2.0, method="llm", **options):
+def _objective(trial):
+    return abs(np.log10(trial.params["alpha"]) - 1) + trial.params["tol"] + (not trial.params["fit_intercept"])
+
+
+def _ridge(space, **options):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 3))
     y = X @ [1.0, 2.0, 3.0] + rng.normal(size=60)
+    return sllmbo.tune("ridge", X, y, space=space, cv=2, **options)
+
+
+def _tune(replies, *, tune=partial(sllmbo.tune_objective, _objective), space=SPACE, n_trials=14, timeout=2.0):
     with ChatServer(replies if replies is None or callable(replies) else [replies]) as server:
         advisor = LLMAdvisor("openai:any", base_url=server.base_url, timeout=timeout)
-        options = {"space": SPACE, "cv": 2} | options
-        result = sllmbo.tune("ridge", X, y, llm=advisor, method=method, n_trials=n_trials, seed=0, **options)
+        result = tune(space, llm=advisor, method="llm", n_trials=n_trials, seed=0)
         return result, server.requests
 
 
@@ -50,7 +58,7 @@ def _assert_sound(result, n_trials=14):
 
 def test_a_good_chat_model_serves_its_turns() -> None:
     """Well-formed replies are evaluated, attributed, and counted with their tokens."""
-    result, requests = _tune(None)
+    result, requests = _tune(None, tune=_ridge)
 
     _assert_sound(result)
     assert 13 == result.sources["llm"]["trials"]
@@ -143,7 +151,7 @@ def test_a_chat_model_that_recovers_is_used_again() -> None:
 def test_a_mute_chat_model_that_should_design_the_space_ends_before_the_first_trial(reply, error) -> None:
     """A wrong key or server shows at once, not after a night of trials."""
     with pytest.raises(error):
-        _tune(reply, space=None, timeout=0.5)
+        _tune(reply, tune=_ridge, space=None, timeout=0.5)
 
 
 def test_a_senseless_design_gives_way_to_the_documented_space(caplog) -> None:
@@ -154,7 +162,7 @@ def test_a_senseless_design_gives_way_to_the_documented_space(caplog) -> None:
         properties = (request.schema or {}).get("properties", {})
         return "nonsense" if "candidates" not in properties else chat_server.answer_from_schema(request, rng)
 
-    result, _ = _tune(reply, space=None, n_trials=5)
+    result, _ = _tune(reply, tune=_ridge, space=None, n_trials=5)
 
     assert 5 == result.n_trials
     assert "alpha" in result.best_params

@@ -156,19 +156,27 @@ def test_the_choice_is_better_than_the_best_single_value():
     assert 0.8 <= np.mean(covered)
 
 
+NOISE = np.random.default_rng(1).standard_normal(N)
+
+
+def by_number(trial):
+    return truth({name: trial.suggest_float(name, -1.0, 1.0) for name in SPACE}) + 0.1 * NOISE[trial.number]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    study = optuna.create_study(sampler=sampler())
+    study.optimize(by_number, n_trials=N)
+    return study
+
+
 @pytest.mark.parametrize("cut", [29, 30, 37, 49])
-def test_a_cut_study_goes_on_with_the_same_repeats(cut):
+def test_a_cut_study_goes_on_with_the_same_repeats(cut, whole):
     """A study that is ended anywhere and gone on with by another sampler object has the trials of an uncut one."""
-    noise = dict(enumerate(np.random.default_rng(1).standard_normal(N)))
-
-    def objective(trial):
-        return truth({name: trial.suggest_float(name, -1.0, 1.0) for name in SPACE}) + 0.1 * noise[trial.number]
-
-    whole, study = (optuna.create_study(sampler=sampler()) for _ in range(2))
-    whole.optimize(objective, n_trials=N)
-    study.optimize(objective, n_trials=cut)
+    study = optuna.create_study(sampler=sampler())
+    study.optimize(by_number, n_trials=cut)
     study.sampler = sampler()
-    study.optimize(objective, n_trials=N - cut)
+    study.optimize(by_number, n_trials=N - cut)
     assert [(t.params, t.value, t.user_attrs) for t in whole.trials] == [
         (t.params, t.value, t.user_attrs) for t in study.trials
     ]

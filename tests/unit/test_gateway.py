@@ -57,6 +57,12 @@ def ask(gateway: Gateway) -> Answer[int]:
     return gateway.ask(instructions="Be brief.", prompt="Which x?", schema=SCHEMA, check=check_x)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _clients_are_imported() -> None:
+    """Import what asks, so that no deadline of a test runs out meanwhile."""
+    Gateway("openai:any", base_url="http://127.0.0.1:9/v1").check_config()
+
+
 @pytest.fixture(autouse=True)
 def _no_requests_to_the_world() -> Iterator[None]:
     allow_requests(False)
