@@ -36,7 +36,10 @@ def _ridge(space, **options):
     return sllmbo.tune("ridge", X, y, space=space, cv=2, **options)
 
 
-def _tune(replies, *, tune=partial(sllmbo.tune_objective, _objective), space=SPACE, n_trials=14, timeout=2.0):
+TUNE = partial(sllmbo.tune_objective, _objective)
+
+
+def _tune(replies, *, tune=TUNE, space=SPACE, n_trials=14, timeout=2.0):
     with ChatServer(replies if replies is None or callable(replies) else [replies]) as server:
         advisor = LLMAdvisor("openai:any", base_url=server.base_url, timeout=timeout)
         result = tune(space, llm=advisor, method="llm", n_trials=n_trials, seed=0)
