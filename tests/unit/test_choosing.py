@@ -96,6 +96,28 @@ def test_a_lucky_value_loses_when_it_is_repeated():
     assert choice.interval[0] < choice.value < choice.interval[1]
 
 
+def test_what_all_second_values_have_in_common_is_taken_off():
+    """A hard second set of folds costs the leaders that met it nothing, is no noise, and widens the interval."""
+    first = [1.0, 1.1, 1.2, 1.3, 2.0, 2.1, 2.2, 2.3, 3.0, 3.1]
+    told = [(k / 20, value) for k, value in enumerate(first)]
+    again = [(k / 20, value + 0.02 * (-1) ** k) for k, value in enumerate(first[:4])]
+    plain = choose(history(*told, *again))
+    choice = choose(history(*told, *[(x, value + 1.5) for x, value in again]))
+    assert {"x": 0.0} == plain.params == choice.params
+    low, high = choice.interval
+    assert plain.interval[1] < high
+    assert low < 1.75 < high
+
+
+def test_what_was_pruned_has_had_its_set_of_folds():
+    """A value after a pruned one is compared with the third values of others, not with their second ones."""
+    told = history(
+        *[(k / 20, float(k)) for k in range(8)],
+        *[(0.15, 0.0, "pruned"), (0.0, 10.0), (0.05, 11.0), (0.1, 12.0), (0.15, 3.0)],
+    )
+    assert {"x": 0.0} == choose(told).params
+
+
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_leader_is_repeated_first(direction):
     """The first repeat goes to a good configuration, whichever direction is better."""
