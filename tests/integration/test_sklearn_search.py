@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sllmbo import Budget, Float, Int, SearchSpace
-from sllmbo.errors import SpaceError
+from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.integrations.sklearn import LLMSearchCV
 from sllmbo.samplers import chosen
 from sllmbo.testing import ScriptedAdvisor, always_raising
@@ -211,10 +211,11 @@ def test_repeats_are_rows_on_other_folds_and_the_best_is_chosen_by_all_scores():
 
 @pytest.mark.parametrize("cv", [TimeSeriesSplit(3), PredefinedSplit(np.arange(len(Y)) % 3)])
 def test_repeats_where_folds_cannot_be_drawn_anew_are_refused(cv):
-    """The error names the splitter and the remedy; without repeats the same splitter is fine."""
-    tree, space = DecisionTreeClassifier(), {"max_depth": randint(1, 5)}
-    with pytest.raises(ValueError, match="repeats=True needs folds"):
-        searched(tree, space, cv=cv, n_trials=2, repeats=True)
+    """The error names the splitter and the remedy, before a study is made; without repeats the splitter is fine."""
+    tree, space, storage = DecisionTreeClassifier(), {"max_depth": randint(1, 5)}, optuna.storages.InMemoryStorage()
+    with pytest.raises(ConfigError, match="repeats=True needs folds"):
+        searched(tree, space, cv=cv, n_trials=2, repeats=True, storage=storage)
+    assert not storage.get_all_studies()
     assert searched(tree, space, cv=cv, n_trials=2).best_interval_ is None
 
 

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 
 from sllmbo._random import derive_seed
 from sllmbo.budget import Budget
-from sllmbo.errors import SllmboError
+from sllmbo.errors import ConfigError, SllmboError
 from sllmbo.integrations._plan import Plan
 from sllmbo.samplers import chosen
 from sllmbo.samplers._record import ORIGIN, RATIONALE, SOURCE
@@ -171,7 +171,9 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             The search itself.
         """
         self._facts = _facts(self.estimator, X, y)
-        self._splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator)) if self.repeats else self.cv
+        self._splitter = self.cv
+        if self.repeats:
+            self._splitter = _shuffled(check_cv(self.cv, y, classifier=is_classifier(self.estimator)), 0)
         self.best_interval_: tuple[float, float] | None = None
         try:
             super().fit(X, y, **params)
@@ -288,7 +290,7 @@ def _seeded(cv: Any, seed: int) -> Any:
 def _shuffled(cv: Any, seed: int) -> Any:
     """Return a splitter like *cv* with the folds of *seed*."""
     if "random_state" not in inspect.signature(type(cv)).parameters:
-        raise ValueError(
+        raise ConfigError(
             f"repeats=True needs folds that can be drawn anew, and cv={cv!r} has always the same; give a number of "
             "folds or a splitter with a random_state, such as KFold, or leave repeats out."
         )
