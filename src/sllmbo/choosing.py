@@ -34,7 +34,7 @@ _PASSES = 5
 _LEAST_SHARE = 0.25
 """At least this share of what the better half differs by is taken for true differences."""
 _HUGE = 1e100
-"""Values beyond are none to reckon with."""
+"""Squares of values beyond are no numbers."""
 _QUIET = 0.01
 """Noise below this share of the standard deviation within either half of the configurations counts as none."""
 _SURE = 2
@@ -102,6 +102,12 @@ def next_repeat(history: History) -> Observation | None:
     return _first(tried[index]) if gains[index] > (0.0 if unsure else _WORTH * math.sqrt(belief.spread)) else None
 
 
+def expected_excess(z: Array, deviation: Array) -> Array:
+    """Return by how much normal variables of this *deviation*, with the means z * deviation, exceed 0 on average."""
+    tail = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
+    return np.asarray(deviation * (z * tail + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)), dtype=float)
+
+
 def _key(params: Mapping[str, Any]) -> str:
     return repr(sorted(params.items()))
 
@@ -112,13 +118,18 @@ def count(history: History, params: Mapping[str, Any]) -> int:
 
 
 def _configurations(history: History) -> list[_Again]:
-    """Return the complete observations by configuration, in order, without configurations that have also failed."""
+    """
+    Return the complete observations by configuration, in order.
+
+    Without configurations that have also failed, and without values that are too large to reckon with.
+    """
     failed = {_key(o.params) for o in history.failures()}
     found: dict[str, _Again] = {}
     before: Counter[str] = Counter()
     for observation in history:
         key = _key(observation.params)
-        if observation.state == "complete" and observation.value is not None and key not in failed:
+        value = observation.value
+        if observation.state == "complete" and value is not None and abs(value) < _HUGE and key not in failed:
             found.setdefault(key, {})[before[key]] = observation
         before[key] += 1
     return list(found.values())
@@ -138,8 +149,7 @@ def noise(history: History) -> float | None:
 
     0 where it is too small to matter beside the differences between configurations.
     """
-    sane = tuple(o for o in history if o.value is None or abs(o.value) < _HUGE)
-    variance = _noise(_configurations(History(history.direction, sane)))
+    variance = _noise(_configurations(history))
     return None if variance is None else math.sqrt(variance)
 
 
@@ -215,7 +225,4 @@ class _Belief:
         first = int(np.argmax(self.mean))
         rivals = np.full(len(self.mean), self.mean[first])
         rivals[first] = np.max(np.delete(self.mean, first))
-        z = -np.abs(self.mean - rivals) / moves
-        normal = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-        tail = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
-        return np.asarray(moves * (z * tail + normal), dtype=float)
+        return expected_excess(-np.abs(self.mean - rivals) / moves, moves)

@@ -134,6 +134,16 @@ def test_what_is_running_or_has_failed_is_not_repeated():
         assert first != next_repeat(history(*trials, (first, 0.0, state))).params["x"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("huge", [1e308, -1e308])
+def test_a_value_too_large_to_reckon_with_decides_nothing(huge):
+    """What is chosen and repeated is as without it, and nothing overflows."""
+    sane = [(i / 10, 1.0 + i / 10) for i in range(8)] + [(0.0, 1.4)]
+    kept, seen = history(*sane), history(*sane, (0.9, huge), (0.9, huge))
+    assert choose(kept) == choose(seen)
+    assert next_repeat(kept) == next_repeat(seen)
+
+
 def test_few_trials_and_parameters_of_any_kind_are_no_trouble():
     """Two configurations are enough, and they need not have the same parameters."""
     points = [{"c": "a"}, {"c": None, "x": 5.0}, {"z": 1}]

@@ -15,7 +15,7 @@ from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import Feasibility, is_known
 from sllmbo.samplers._judge import expected_improvement, margin, turned_down
 from sllmbo.samplers._record import REFUSED, SOURCE, TURNED_DOWN
-from sllmbo.space import Categorical, Float, Int, SearchSpace
+from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.testing import ScriptedAdvisor
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "y": Float(0.0, 1.0, default=0.5)})
@@ -112,7 +112,8 @@ def test_the_promise_is_that_of_scikit_learns_gaussian_process():
     mean, deviation = process.predict(points, return_std=True)
     z = (mean - process.predict(places).max()) / deviation
     expected = deviation * (z * norm.cdf(z) + norm.pdf(z))
-    np.testing.assert_allclose(expected_improvement(places, values, points), expected, rtol=1e-6, atol=1e-12)
+    found = expected_improvement(places, values, points, active=3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
 
 
 def test_categories_of_other_types_and_unknown_values_are_judged_too():
@@ -125,6 +126,28 @@ def test_categories_of_other_types_and_unknown_values_are_judged_too():
     bad, good = turned_down(Box(space, space), history, [{"k": 1, "x": 0.5}, {"k": True, "x": 0.5}], seed=0, turn=1)
     assert bad
     assert not good
+
+
+def test_what_exists_under_a_condition_is_judged_by_its_own_values():
+    """In the branch with the most and the best trials, good values pass and bad ones do not; branches may nest."""
+    space = SearchSpace(
+        {
+            "model": Categorical(["svm", "tree"]),
+            "kernel": Categorical(["rbf", "linear"], condition=When("model", ["svm"])),
+            "gamma": Float(0.0, 1.0, condition=When("kernel", ["rbf"])),
+            "depth": Int(1, 9, condition=When("model", ["tree"])),
+        }
+    )
+    svm = {"model": "svm", "kernel": "rbf"}
+    trials = [({**svm, "gamma": i / 30}, 1.0 - abs(i / 30 - 0.2)) for i in range(30)]
+    trials += [({"model": "tree", "depth": 1 + i}, 0.1 * i) for i in range(4)]
+    history = History(
+        "maximize", tuple(Observation(i, p, state="complete", value=v) for i, (p, v) in enumerate(trials))
+    )
+    judged = [{**svm, "gamma": 0.215}, {**svm, "gamma": 0.95}, {"model": "svm", "kernel": "linear"}]
+    good, bad, unknown = turned_down(Box(space, space), history, judged, seed=0, turn=1)
+    assert ["", ""] == [good, unknown]
+    assert "promise more" in bad
 
 
 def test_of_very_many_trials_a_part_judges():

@@ -170,10 +170,11 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         Returns:
             The search itself.
         """
-        self._facts = _facts(self.estimator, X, y)
-        self._splitter = self.cv
-        if self.repeats:
-            self._splitter = _shuffled(check_cv(self.cv, y, classifier=is_classifier(self.estimator)), 0)
+        facts = _facts(self.estimator, X, y)
+        drawn_anew = check_cv(self.cv, y, classifier=is_classifier(self.estimator)) if self.repeats else None
+        if drawn_anew is not None:
+            _shuffled(drawn_anew, 0)  # or refuses it before a study is made
+        self._facts, self._splitter = facts, drawn_anew
         self.best_interval_: tuple[float, float] | None = None
         try:
             super().fit(X, y, **params)

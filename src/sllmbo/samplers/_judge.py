@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sllmbo._random import generator
+from sllmbo.choosing import expected_excess
 from sllmbo.history import History
 from sllmbo.samplers._edits import Box
-from sllmbo.space import Categorical, Parameter
+from sllmbo.space import Categorical, Parameter, SearchSpace, When
 
 Array = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ _REACH = 0.3
 """The process's length scale, as a share of the diagonal of the unit cube."""
 _NOISE = 0.2
 """The variance of its noise, of ranks that have the variance 1."""
+_ABSENT = 0.5
+"""The place of a parameter that does not exist beside the others."""
 
 
 def margin(n_complete: int) -> float:
@@ -58,7 +61,7 @@ def turned_down(
     Return, for each candidate, why it is turned down, or "" where it is not.
 
     Args:
-        box: Where the turn searches; what only exists under a condition is not judged.
+        box: Where the turn searches.
         history: The trials that judge.
         candidates: Configurations of the present space.
         seed: With *turn*, where the points of the space come from that they are compared with.
@@ -66,16 +69,16 @@ def turned_down(
     """
     ranked = history.ranked()
     share = margin(len(ranked))
-    space = {name: parameter for name, parameter in box.whole.items() if parameter.condition is None}
-    if share == 0.0 or not space or not candidates:
+    if share == 0.0 or not candidates:
         return ["" for _ in candidates]
     if len(ranked) > _MOST:
         latest = sorted(ranked[_MOST // 2 :], key=lambda o: o.number)[-_MOST // 2 :]
         ranked = (*ranked[: _MOST // 2], *latest)
     rng = generator(seed, "judging", turn)
     values = np.array([o.value for o in ranked], dtype=float) * (1.0 if history.direction == "maximize" else -1.0)
-    points = np.vstack([_places(space, candidates), _reference(space, box.present, rng)])
-    promise = expected_improvement(_places(space, [o.params for o in ranked]), values, points)
+    across, active = _reference(box, rng)
+    points = np.vstack([_places(box.whole, candidates), across])
+    promise = expected_improvement(_places(box.whole, [o.params for o in ranked]), values, points, active=active)
     among, others = promise[: len(candidates)], promise[len(candidates) :]
     ranks = [float((others < gain).mean()) for gain in among]
     return [
@@ -86,7 +89,7 @@ def turned_down(
     ]
 
 
-def expected_improvement(places: Array, values: Array, points: Array) -> Array:
+def expected_improvement(places: Array, values: Array, points: Array, *, active: float) -> Array:
     """
     Return how much each point is expected to better the best trial, in standard deviations of the trials' ranks.
 
@@ -94,49 +97,68 @@ def expected_improvement(places: Array, values: Array, points: Array) -> Array:
         places: The trials, n x d in the unit cube.
         values: Their values, n, larger is better.
         points: m x d.
+        active: How many of the d columns vary from point to point; others stand for what does not exist there.
     """
     better = (values[:, None] > values).sum(axis=1) + ((values[:, None] == values).sum(axis=1) - 1) / 2
     scores = np.array([NormalDist().inv_cdf((rank + 0.5) / len(values)) for rank in better])
-    known, across = _covariance(places, places), _covariance(points, places)
+    reach = _REACH * math.sqrt(active)
+    known, across = _covariance(places, places, reach), _covariance(points, places, reach)
     solved = np.linalg.solve(known + _NOISE * np.eye(len(values)), np.column_stack([scores, across.T]))
     mean = across @ solved[:, 0]
     deviation = np.sqrt(np.maximum(1.0 - (across * solved[:, 1:].T).sum(axis=1), 1e-12))
     z = (mean - (known @ solved[:, 0]).max()) / deviation
-    tail = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
-    return np.asarray(deviation * (z * tail + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)), dtype=float)
+    return expected_excess(z, deviation)
 
 
-def _covariance(one: Array, other: Array) -> Array:
+def _covariance(one: Array, other: Array, reach: float) -> Array:
     """Matern 5/2, of variance 1."""
     apart = ((one[:, None, :] - other[None, :, :]) ** 2).sum(axis=2)
-    scaled = np.sqrt(5.0 * apart / (_REACH**2 * one.shape[1]))
+    scaled = np.sqrt(5.0 * apart) / reach
     return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
 
 
-def _places(space: Mapping[str, Parameter], points: Sequence[Mapping[str, Any]]) -> Array:
+def _places(space: SearchSpace, points: Sequence[Mapping[str, Any]]) -> Array:
     """Return *points* on unit scales, n x d; another category is as far as the ends of a scale."""
     columns: list[list[float]] = []
     for name, parameter in space.items():
         if isinstance(parameter, Categorical):
             columns += [
-                [float(_is(p.get(name), choice)) / math.sqrt(2) for p in points] for choice in parameter.choices
+                [float(name in p and _is(p[name], choice)) / math.sqrt(2) for p in points]
+                for choice in parameter.choices
             ]
         else:
-            columns.append([_place(parameter, p.get(name)) for p in points])
+            columns.append([_place(parameter, p[name]) if name in p else _ABSENT for p in points])
     return np.array(columns, dtype=float).T
 
 
-def _reference(space: Mapping[str, Parameter], present: Mapping[str, Any], rng: np.random.Generator) -> Array:
-    """Return the places of points across what is searched now."""
+def _reference(box: Box, rng: np.random.Generator) -> tuple[Array, float]:
+    """Return the places of points across what is searched now, and how many columns exist at one of them on average."""
     columns: list[Array] = []
-    for name, parameter in space.items():
+    drawn: list[dict[str, Any]] = [{} for _ in range(_N_REFERENCE)]
+    decisive = {parameter.condition.parameter for parameter in box.whole.values() if parameter.condition}
+    exist: dict[When | None, Array] = {}
+    n_active = 0.0
+    for name, parameter in box.whole.items():
+        if parameter.condition not in exist:
+            exist[parameter.condition] = np.array([box.whole.is_active(name, point) for point in drawn])
+        here = exist[parameter.condition]
         if isinstance(parameter, Categorical):
-            drawn = rng.integers(len(parameter.choices), size=_N_REFERENCE)
-            columns += [(drawn == index) / math.sqrt(2) for index in range(len(parameter.choices))]
+            indices = rng.integers(len(parameter.choices), size=_N_REFERENCE)
+            columns += [here * (indices == index) / math.sqrt(2) for index in range(len(parameter.choices))]
+            values = [parameter.choices[index] for index in indices] if name in decisive else []
+            n_active += len(parameter.choices) * float(here.mean())
         else:
-            low, high = _place(parameter, present[name].low), _place(parameter, present[name].high)
-            columns.append(low + (high - low) * rng.random(_N_REFERENCE))
-    return np.array(columns).T
+            present = box.present[name]
+            assert not isinstance(present, Categorical)
+            low, high = _place(parameter, present.low), _place(parameter, present.high)
+            places = low + (high - low) * rng.random(_N_REFERENCE)
+            columns.append(np.where(here, places, _ABSENT))
+            values = [parameter.from_unit(place) for place in places] if name in decisive else []
+            n_active += float(here.mean())
+        for point, value, exists in zip(drawn, values, here, strict=False):
+            if exists:
+                point[name] = value
+    return np.array(columns).T, n_active
 
 
 def _is(value: Any, choice: Any) -> bool:
@@ -144,7 +166,7 @@ def _is(value: Any, choice: Any) -> bool:
 
 
 def _place(parameter: Parameter, value: Any) -> float:
-    """Return the place of *value*; the middle where there is none."""
+    """Return the place of *value*; the middle where it is of another kind."""
     try:
         return min(max(float(parameter.to_unit(value)), -1.0), 2.0)
     except (TypeError, ValueError):

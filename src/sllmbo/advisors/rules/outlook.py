@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sllmbo.advisors.rules.view import Trial, View
+from sllmbo.choosing import expected_excess
 
 Matrix = NDArray[np.float64]
 
@@ -34,11 +35,7 @@ def expected_improvement(view: View, candidates: Matrix) -> Matrix:
         (_posterior(places, values, candidates, reach * math.sqrt(places.shape[1])) for reach in (0.15, 0.3, 0.6)),
         key=lambda fit: fit[0],
     )[1:]
-    gain = values.min() - mean
-    z = gain / spread
-    cumulative = 0.5 * (1.0 + np.array([math.erf(value / math.sqrt(2)) for value in z]))
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    return np.asarray(np.maximum(gain * cumulative + spread * density, 1e-12), dtype=np.float64)
+    return np.maximum(expected_excess((values.min() - mean) / spread, spread), 1e-12)
 
 
 def feasibility(view: View, candidates: Matrix) -> Matrix:
