@@ -118,8 +118,9 @@ def test_a_command_is_tuned_and_gone_on_with(tmp_path) -> None:
     assert ("value", "maximize") == (json.loads(read.stdout)["metric"], json.loads(read.stdout)["direction"])
 
 
-def test_ctrl_c_ends_the_run_and_keeps_the_trials(tmp_path) -> None:
-    """The first Ctrl-C ends what runs, the result of the trials so far is written, and the same command goes on."""
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_run_and_keeps_the_trials(asked, tmp_path) -> None:
+    """Ctrl-C and a scheduler's request end what runs, the result of the trials so far is written, and the same command goes on."""
     _prepare(tmp_path)
     os.mkfifo(tmp_path / "held")
     reading = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
@@ -135,7 +136,7 @@ def test_ctrl_c_ends_the_run_and_keeps_the_trials(tmp_path) -> None:
     )
     assert select.select([reading], [], [], 60)[0]
     assert os.read(reading, 1) == b"!"
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, asked)
     out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err

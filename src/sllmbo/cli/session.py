@@ -49,7 +49,7 @@ def take_over(*, keep_chatter: bool) -> Streams:
 
 class Interrupts:
     """
-    The first Ctrl-C ends what runs and lets the rest be finished; the second ends the process at once.
+    The first Ctrl-C, or a request to end, ends what runs and lets the rest be finished; the second leaves at once.
 
     Args:
         err: Where the first one is answered.
@@ -60,6 +60,7 @@ class Interrupts:
         self._err = err.fileno()
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a job in the background is not interrupted
             signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._interrupt)  # of a scheduler, or of a container that is stopped
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         if self.happened:
@@ -67,7 +68,7 @@ class Interrupts:
             os.kill(os.getpid(), number)
         self.happened = True
         # Past the buffers: what is interrupted may be in the middle of printing.
-        os.write(self._err, b"\nInterrupted: what there is will be written; Ctrl-C again leaves at once.\n")
+        os.write(self._err, b"\nInterrupted: what there is will be written; once more leaves at once.\n")
         raise KeyboardInterrupt
 
     def check(self, *_: object) -> None:
