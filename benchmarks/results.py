@@ -24,12 +24,20 @@ WORST = ["hostile:worst-region-lover"]
 # name: suite, problems, methods, advisors, seeds, other options
 RUNS = {
     "hpobench": ("tables", "hpobench", "tpe+default,llm-tpe", ["rules", OPENINGS, "quality:clone", *HOSTILE], "0-19"),
+    "openings-12": (
+        *("tables", "hpobench", "tpe+default,tpe+default:repeats,llm-tpe,llm-tpe:repeats"),
+        *([OPENINGS], "0-19", "--trials", "12"),
+    ),
     "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *WORST], "0-19"),
     "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
     "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
     "failures": ("failures", "", "tpe+default,llm-tpe", ["rules", "hostile:failing-region-lover", *WORST], "0-9"),
     "paper-surrogate": ("paper-surrogate", "", "tpe+default,llm-tpe,paper-reference", [GPT_4O], "0-9"),
     "paper-surrogate-rules": ("paper-surrogate", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-9"),
+    "paper": (
+        *("paper", "concrete_strength,adult_census,energy", "tpe+default,llm-tpe,gp+default"),
+        *(["rules"], "0-7", "--trials", "30"),
+    ),
     "ablations": (
         *("tables", "hpobench"),
         "tpe+default,llm,llm-tpe,llm-tpe:coin,llm-tpe:no-judging,llm-tpe:init-random,llm-tpe:no-default",

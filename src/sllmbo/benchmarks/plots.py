@@ -53,13 +53,28 @@ def _styles(arms: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
 
 
 def _figure(width: float, height: float) -> Any:
-    figure = require("matplotlib.figure", extra="bench", purpose="The pictures of a benchmark")
-    return figure.Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return _of_matplotlib("figure").Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def _of_matplotlib(module: str) -> Any:
+    return require(f"matplotlib.{module}", extra="bench", purpose="The pictures of a benchmark")
+
+
+def _plain_where_sparse() -> Any:
+    """Return a formatter that names ticks between powers of ten where these are few: as 0.3, not as 3e-1."""
+    ticker = _of_matplotlib("ticker")
+
+    class Plain(ticker.LogFormatter):  # type: ignore[misc, name-defined]  # an extra
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    return Plain()
 
 
 def _axes_of_regret(axes: Any, trials: int) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(_plain_where_sparse())
     axes.set_ylim(top=min(axes.get_ylim()[1], _TOP))
     axes.set_xlim(1, max(trials, 2))
     axes.grid(visible=True, which="major", color="0.88", linewidth=0.7)
@@ -75,7 +90,7 @@ def _anytime(path: Path, results: Results, styles: dict[str, dict[str, Any]]) ->
         weights = statistics.stratified_weights(len(results.problems), len(results.seeds), resamples=_RESAMPLES)
     for axes, measure, title in (
         (left, "regret", "Best configuration evaluated so far"),
-        (right, "chosen_regret", "Configuration with the best single value so far"),
+        (right, "chosen_regret", "Configuration chosen so far"),
     ):
         for arm, regrets in zip(results.arms, results.regrets[measure], strict=True):
             _line(axes, arm, regrets, styles[arm], weights)
@@ -130,7 +145,7 @@ def _per_problem(path: Path, results: Results, styles: dict[str, dict[str, Any]]
             _line(axes, arm, regrets[index : index + 1], styles[arm], weights)
         _axes_of_regret(axes, results.trials)
         axes.set_title(results.problems[index], fontsize=10)
-        axes.tick_params(labelsize=8)
+        axes.tick_params(which="both", labelsize=8)
         if index + columns >= n_problems:
             axes.set_xlabel("trials", fontsize=9)
     figure.supylabel("true regret of the best evaluated", fontsize=10)
