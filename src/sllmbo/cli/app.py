@@ -76,11 +76,13 @@ def run(arguments: Sequence[str]) -> int:
             remedy = "run `sllmbo --debug ...` for the traceback"
             print(f"Unexpected {type(error).__name__}: {told}; {remedy}.", file=sys.stderr)
             return 1
-        print(_one_sentence(error.format_message()), file=sys.stderr)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "sllmbo"
+        print(f"{_one_sentence(error.format_message())} `{command} --help` explains the options.", file=sys.stderr)
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _one_sentence(message: str) -> str:
     text = " ".join(message.split()).replace("Value error, ", "")
-    return f"{text}{'' if text.endswith(('.', '?')) else '.'} `sllmbo tune --help` explains the options."
+    return text if text.endswith((".", "?")) else f"{text}."
