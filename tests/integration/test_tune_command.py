@@ -120,7 +120,7 @@ def test_a_command_is_tuned_and_gone_on_with(tmp_path) -> None:
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_run_and_keeps_the_trials(asked, tmp_path) -> None:
-    """Ctrl-C and a scheduler's request end what runs, the result of the trials so far is written, and the same command goes on."""
+    """Ctrl-C, or a scheduler's SIGTERM, ends what runs; the trials so far are kept, and the same command goes on."""
     _prepare(tmp_path)
     os.mkfifo(tmp_path / "held")
     reading = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
