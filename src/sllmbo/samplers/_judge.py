@@ -23,7 +23,7 @@ from sllmbo._random import generator
 from sllmbo.choosing import expected_excess
 from sllmbo.history import History
 from sllmbo.samplers._edits import Box
-from sllmbo.space import Categorical, Parameter, SearchSpace, When
+from sllmbo.space import Categorical, Parameter, SearchSpace
 
 Array = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def turned_down(
     """
     ranked = history.ranked()
     share = margin(len(ranked))
-    if share == 0.0 or not candidates:
+    if share == 0.0 or not box.whole or not candidates:
         return ["" for _ in candidates]
     if len(ranked) > _MOST:
         latest = sorted(ranked[_MOST // 2 :], key=lambda o: o.number)[-_MOST // 2 :]
@@ -136,12 +136,13 @@ def _reference(box: Box, rng: np.random.Generator) -> tuple[Array, float]:
     columns: list[Array] = []
     drawn: list[dict[str, Any]] = [{} for _ in range(_N_REFERENCE)]
     decisive = {parameter.condition.parameter for parameter in box.whole.values() if parameter.condition}
-    exist: dict[When | None, Array] = {}
+    exist: dict[str, Array] = {}
     n_active = 0.0
     for name, parameter in box.whole.items():
-        if parameter.condition not in exist:
-            exist[parameter.condition] = np.array([box.whole.is_active(name, point) for point in drawn])
-        here = exist[parameter.condition]
+        condition = repr(parameter.condition)  # True is not 1
+        if condition not in exist:
+            exist[condition] = np.array([box.whole.is_active(name, point) for point in drawn])
+        here = exist[condition]
         if isinstance(parameter, Categorical):
             indices = rng.integers(len(parameter.choices), size=_N_REFERENCE)
             columns += [here * (indices == index) / math.sqrt(2) for index in range(len(parameter.choices))]
@@ -170,4 +171,4 @@ def _place(parameter: Parameter, value: Any) -> float:
     try:
         return min(max(float(parameter.to_unit(value)), -1.0), 2.0)
     except (TypeError, ValueError):
-        return 0.5
+        return _ABSENT
