@@ -130,6 +130,16 @@ def test_a_better_advisor_earns_a_larger_share_but_never_the_partners_floor():
     assert 0.75 == Adaptive().standing(_history(rows)).share
 
 
+@pytest.mark.parametrize("partner", ["tpe", "random"])
+def test_trials_of_other_samplers_are_nobodys(partner):
+    """A study that another sampler opened or began is judged by its own two sides, whichever they are."""
+    rows = [("llm", 5.0 + i) for i in range(5)] + [(partner, 100.0 + i) for i in range(5)]
+    others = [("gp", 1.0), ("cma", 2.0), ({"tpe": "random", "random": "tpe"}[partner], 3.0)]
+    standing = Adaptive(partner=partner).standing(_history(others + rows))
+    assert standing.advisor > 0.5 > standing.partner
+    assert standing.n_advisor == pytest.approx(standing.n_partner * 0.95**5)
+
+
 @pytest.mark.parametrize("worse", [100.0, None], ids=["bad values", "failures"])
 def test_an_advisor_that_is_clearly_worse_is_switched_off(worse):
     """Bad values and failures of the advisor end its turns, whatever the seed."""

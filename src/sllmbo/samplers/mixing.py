@@ -15,7 +15,7 @@ from typing import Protocol
 from sllmbo._random import derive_seed
 from sllmbo.errors import ConfigError
 from sllmbo.history import History
-from sllmbo.worth import latest_percentiles
+from sllmbo.worth import NEITHER, PARTNERS, latest_percentiles
 
 
 class MixingPolicy(Protocol):
@@ -61,9 +61,6 @@ class Alternating:
         """Tell whether *turn* is odd."""
         return turn % 2 == 1
 
-
-_NEITHER = ("", "default", "tuned-default", "transfer", "user", "random")
-"""Sources whose trials say nothing about advisor or partner."""
 
 _NOTHING = 1e-9
 """A trial that counts less than this is too old to matter."""
@@ -130,10 +127,11 @@ class Adaptive:
         sums = {"advisor": 0.0, "partner": 0.0}
         weights = {"advisor": 0.0, "partner": 0.0}
         weight = 1.0
+        bystanders = (NEITHER | PARTNERS) - {self.partner}  # other samplers opened the study, or began it
         for o, percentile in latest_percentiles(history):
             if weight < _NOTHING:
                 break
-            if o.source not in _NEITHER:
+            if o.source not in bystanders:
                 side = "partner" if o.source == self.partner else "advisor"
                 sums[side] += weight * percentile
                 weights[side] += weight
