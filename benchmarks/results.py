@@ -31,7 +31,10 @@ RUNS = {
     "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *WORST], "0-19"),
     "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
     "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
-    "failures": ("failures", "", "tpe+default,llm-tpe", ["rules", "hostile:failing-region-lover", *WORST], "0-9"),
+    "failures": (
+        *("failures", "", "tpe,tpe+default,llm-tpe,llm-tpe:failures-hidden"),
+        *(["rules", "hostile:failing-region-lover", *WORST], "0-9"),
+    ),
     "paper-surrogate": ("paper-surrogate", "", "tpe+default,llm-tpe,paper-reference", [GPT_4O], "0-9"),
     "paper-surrogate-rules": ("paper-surrogate", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-9"),
     "paper": (
