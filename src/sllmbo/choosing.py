@@ -34,7 +34,7 @@ _PASSES = 5
 _LEAST_SHARE = 0.25
 """At least this share of what the better half differs by is taken for true differences."""
 _HUGE = 1e100
-"""Squares of values beyond are no numbers."""
+"""Larger values are left out of estimates: sums of their squares could overflow."""
 _QUIET = 0.01
 """Noise below this share of the standard deviation within either half of the configurations counts as none."""
 _SURE = 2
@@ -66,7 +66,7 @@ def choose(history: History) -> Choice | None:
     """
     Return the best configuration of *history*, or None if no trial is complete.
 
-    Where none was evaluated again, or all came out as before, it is the one with the best value.
+    Where none was evaluated again, or all came out as before, it is the one with the best value, however large.
     """
     best = history.best
     if best is None or best.value is None:
@@ -103,7 +103,7 @@ def next_repeat(history: History) -> Observation | None:
 
 
 def expected_excess(z: Array, deviation: Array) -> Array:
-    """Return by how much normal variables of this *deviation*, with the means z * deviation, exceed 0 on average."""
+    """Return the mean of max(0, x) for normal variables x with this *deviation* and the means z * deviation."""
     tail = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
     return np.asarray(deviation * (z * tail + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)), dtype=float)
 

@@ -376,13 +376,15 @@ def test_help_and_version_are_printed(arguments, tmp_path) -> None:
     assert "sllmbo" in run.stdout
 
 
-@pytest.mark.parametrize("command", ["tune", "prompt", "retune", "bench"])
-def test_a_wrong_option_names_the_help_of_its_command(command, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"), [*((c, ["--nonsense", "1"]) for c in ("prompt", "retune", "bench")), ("tune", ["--target"])]
+)
+def test_a_wrong_option_names_the_help_of_its_command(command, options, tmp_path) -> None:
     """Whoever mistypes an option is told where that command explains them."""
-    run = sllmbo(command, "--nonsense", "1", cwd=tmp_path)
+    run = sllmbo(command, *options, cwd=tmp_path)
 
     assert (2, 1) == (run.returncode, run.stderr.count("\n"))
-    assert "--nonsense" in run.stderr
+    assert options[0] in run.stderr
     assert f"`sllmbo {command} --help`" in run.stderr
 
 

@@ -140,6 +140,13 @@ def test_trials_of_other_samplers_are_nobodys(partner):
     assert standing.n_advisor == pytest.approx(standing.n_partner * 0.95**5)
 
 
+def test_the_partner_of_the_sampler_is_the_one_that_adaptive_judges():
+    """Its trials count for it, also where only another number of the mixing was given."""
+    partner = optuna.samplers.RandomSampler()
+    sampler = LLMTPESampler(ScriptedAdvisor([]), partner=partner, mixing=Adaptive(decay=0.9))
+    assert Adaptive("random", decay=0.9) == sampler._mixing
+
+
 @pytest.mark.parametrize("worse", [100.0, None], ids=["bad values", "failures"])
 def test_an_advisor_that_is_clearly_worse_is_switched_off(worse):
     """Bad values and failures of the advisor end its turns, whatever the seed."""

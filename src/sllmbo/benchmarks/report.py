@@ -52,7 +52,10 @@ def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str)
         f"- Regret: (best - value) / (best - median) of true values; {NOTHING_YET:g} until a trial has succeeded",
     ]
     if guessed:
-        facts.append(f"- Best and median are not known, and those of all trials in this folder: {', '.join(guessed)}")
+        facts.append(
+            f"- Best and median are not known, and those of all trials in this folder: {', '.join(guessed)}; "
+            "regret of the best evaluated is by the values that were optimised, of the one chosen by its held-out score"
+        )
     alt = {
         plots.ANYTIME: "Mean regret against trials",
         plots.PER_PROBLEM: "Regret against trials, problem by problem",

@@ -156,8 +156,10 @@ def _run_there(cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[tuple
 
 
 def _be_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C and signals to the group to the parent, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -76,11 +76,15 @@ def run(arguments: Sequence[str]) -> int:
             remedy = "run `sllmbo --debug ...` for the traceback"
             print(f"Unexpected {type(error).__name__}: {told}; {remedy}.", file=sys.stderr)
             return 1
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "sllmbo"
+        command = " ".join(["sllmbo", *_command_of(arguments)])
         print(f"{_one_sentence(error.format_message())} `{command} --help` explains the options.", file=sys.stderr)
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _command_of(arguments: Sequence[str]) -> list[str]:
+    known = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    return [word for word in arguments if word in known][:1]
 
 
 def _one_sentence(message: str) -> str:

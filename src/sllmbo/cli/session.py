@@ -16,8 +16,10 @@ from typing import TextIO
 from sllmbo.cli.progress import Progress
 from sllmbo.errors import SllmboError
 
-DONE, BROKEN, WRONG, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done, an unexpected error, a mistake in what was asked for, interrupted without a result."""
+DONE, BROKEN, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+"""
+Exit codes: done, an unexpected error, a mistake in what was asked for, interrupted without a result, ended by SIGTERM.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def take_over(*, keep_chatter: bool) -> Streams:
 
 class Interrupts:
     """
-    The first Ctrl-C, or a request to end, ends what runs and lets the rest be finished; the second leaves at once.
+    The first Ctrl-C or SIGTERM ends what runs and lets the rest be finished; the second leaves at once.
 
     Args:
         err: Where the first one is answered.
@@ -57,18 +59,21 @@ class Interrupts:
 
     def __init__(self, err: TextIO) -> None:
         self.happened = False
+        self.terminated = False
+        """Whether it was SIGTERM, as of a scheduler or a container that is stopped."""
         self._err = err.fileno()
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a job in the background is not interrupted
-            signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTERM, self._interrupt)  # of a scheduler, or of a container that is stopped
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # a job in the background is not interrupted
+                signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         if self.happened:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.happened = True
+        self.terminated = number == signal.SIGTERM
         # Past the buffers: what is interrupted may be in the middle of printing.
-        os.write(self._err, b"\nInterrupted: what there is will be written; once more leaves at once.\n")
+        os.write(self._err, b"\nInterrupted: what there is will be written; a second time leaves at once.\n")
         raise KeyboardInterrupt
 
     def check(self, *_: object) -> None:
@@ -87,8 +92,8 @@ def run_session(work: Callable[[], None], progress: Progress, interrupts: Interr
             progress.line("".join(traceback.format_exception(error)))
         progress.error(sentence)
         progress.say_what_is_kept()
-        return code
-    return DONE
+        return TERMINATED if interrupts.terminated else code
+    return TERMINATED if interrupts.terminated else DONE
 
 
 def _told(error: BaseException, *, interrupted: bool, debug: bool) -> tuple[int, str]:

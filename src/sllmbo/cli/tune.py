@@ -31,9 +31,10 @@ from sllmbo.errors import SllmboError
 HELP = (
     "Tune an estimator on a table, or any command, the default configuration first.\n\n"
     "The same command again goes on with its study: with more --trials it continues, without it writes the result "
-    "again. Ctrl-C ends the search and writes the result of the trials so far; a second one leaves at once.\n\n"
+    "again. Ctrl-C or SIGTERM ends the search and writes the result of the trials so far; a second one leaves at "
+    "once.\n\n"
     "Progress goes to standard error. Exit code: 0 if a result was written (also after Ctrl-C), 1 for an unexpected "
-    "error, 2 for a mistake in what was asked for, 130 if interrupted before there was a result."
+    "error, 2 for a mistake in what was asked for, 130 if interrupted before there was a result, 143 after SIGTERM."
 )
 
 

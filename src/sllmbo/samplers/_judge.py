@@ -60,6 +60,8 @@ def turned_down(
     """
     Return, for each candidate, why it is turned down, or "" where it is not.
 
+    The share is one of the whole space: of a branch that is searched through more may be turned down, of others less.
+
     Args:
         box: Where the turn searches.
         history: The trials that judge.
@@ -97,7 +99,7 @@ def expected_improvement(places: Array, values: Array, points: Array, *, active:
         places: The trials, n x d in the unit cube.
         values: Their values, n, larger is better.
         points: m x d.
-        active: How many of the d columns vary from point to point; others stand for what does not exist there.
+        active: How many of the d columns exist at a point, on average; the others stand for what does not.
     """
     better = (values[:, None] > values).sum(axis=1) + ((values[:, None] == values).sum(axis=1) - 1) / 2
     scores = np.array([NormalDist().inv_cdf((rank + 0.5) / len(values)) for rank in better])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
@@ -93,12 +94,13 @@ class LLMTPESampler(AdvisedSampler):
         repeats: bool = False,
     ) -> None:
         partner = partner if partner is not None else TPESampler()
+        mixing = mixing if mixing is not None else Adaptive()
         super().__init__(
             choose_advisor(llm, base_url=base_url, reply_mode=reply_mode),
             task=task,
             space=space,
             partner=partner,
-            mixing=mixing if mixing is not None else Adaptive(partner=source_of(partner)),
+            mixing=replace(mixing, partner=source_of(partner)) if isinstance(mixing, Adaptive) else mixing,
             init=init,
             n_opening=n_opening,
             n_candidates=n_candidates,

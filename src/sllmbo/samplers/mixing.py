@@ -108,7 +108,7 @@ class Adaptive:
     """
 
     partner: str = "tpe"
-    """The source of the partner's trials."""
+    """The source of the partner's trials; `LLMTPESampler` puts that of its own here."""
     partner_floor: float = 0.25
     decay: float = 0.95
     switch_off: float = 0.05
