@@ -367,6 +367,32 @@ def test_ctrl_c_keeps_what_there_is(tmp_path) -> None:
     assert sorted([*FILES, "study.db"]) == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
+FORKING = """
+import os, signal, sys, time
+from sllmbo.cli.session import Interrupts
+
+interrupts = Interrupts(sys.stderr)
+ready, is_ready = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(is_ready, b"!")
+    time.sleep(30)
+    os._exit(0)
+os.read(ready, 1)
+os.kill(child, signal.SIGTERM)
+print(os.WTERMSIG(os.waitpid(child, 0)[1]), interrupts.happened)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are forked")
+def test_what_is_forked_ends_by_sigterm_as_everywhere(tmp_path) -> None:
+    """A worker that an estimator forks and ends says nothing of an interrupted run."""
+    command = [sys.executable, "-c", FORKING]
+    run = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+
+    assert (f"{int(signal.SIGTERM)} False\n", "") == (run.stdout, run.stderr)
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["tune", "--help"], []])
 def test_help_and_version_are_printed(arguments, tmp_path) -> None:
     """Version and help go to standard output with code 0; no command shows the help."""

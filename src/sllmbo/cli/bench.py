@@ -24,7 +24,7 @@ HELP = (
     "problems and seeds can be run into it later. It then holds results.csv (one line for each trial), summary.json, "
     "summary.md, report.md and pictures.\n\n"
     "Progress goes to standard error, the tables to standard output. Exit code: 0 if all was run, 1 for an unexpected "
-    "error, 2 for a mistake in what was asked for, 130 if interrupted."
+    "error, 2 for a mistake in what was asked for, 130 if interrupted, 143 after SIGTERM."
 )
 
 

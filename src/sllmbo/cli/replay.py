@@ -16,7 +16,8 @@ from sllmbo.errors import ConfigError, SllmboError
 HELP = (
     "Run a study again from what `sllmbo tune --record FILE` wrote, without network or key, and compare each trial.\n\n"
     "With --table or --csv it shows the questions to the advisor instead, and runs nothing. Exit code: 0 if every "
-    "trial came out equal, 2 at the first difference or for a mistake in what was asked for, 130 if interrupted."
+    "trial came out equal, 2 at the first difference or for a mistake in what was asked for, 130 if interrupted, 143 "
+    "after SIGTERM."
 )
 
 _COLUMNS = ("turn", "purpose", "chat_model", "candidates", "repairs", "tokens", "cost_usd", "seconds", "error")

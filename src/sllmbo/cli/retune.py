@@ -36,7 +36,7 @@ HELP = (
     "one found (challenger) are compared on new rows that no trial saw. Nothing that is deployed is touched: what is "
     "recommended is written to --out.\n\n"
     "Exit code: 0 if the estimator keeps its promise, 3 if another one is better, 4 if it has decayed and none is "
-    "better; 1 for an unexpected error, 2 for a mistake in what was asked for, 130 if interrupted."
+    "better; 1 for an unexpected error, 2 for a mistake in what was asked for, 130 if interrupted, 143 after SIGTERM."
 )
 
 REPLACE, HELPLESS = 3, 4

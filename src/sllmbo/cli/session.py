@@ -62,12 +62,13 @@ class Interrupts:
         self.terminated = False
         """Whether it was SIGTERM, as of a scheduler or a container that is stopped."""
         self._err = err.fileno()
+        self._process = os.getpid()
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # a job in the background is not interrupted
                 signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
-        if self.happened:
+        if self.happened or os.getpid() != self._process:  # what an estimator forks is ended as if nothing were here
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.happened = True
