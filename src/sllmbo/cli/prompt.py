@@ -214,11 +214,11 @@ def _render(
     from sllmbo.advisors.llm import documented_space, memory_of
     from sllmbo.history import History
     from sllmbo.samplers import AdvisedSampler, study_history
-    from sllmbo.samplers._edits import Edits, box_of, open_leeways
+    from sllmbo.samplers._edits import box_of, open_leeways
     from sllmbo.samplers._importance import importance
     from sllmbo.samplers._reader import memo_of
     from sllmbo.space import Leeway
-    from sllmbo.tuner.tuner import SPACE
+    from sllmbo.tuner.tuner import allowed_edits
 
     if purpose == "design":
         if mask_names:
@@ -233,8 +233,7 @@ def _render(
     if stored is not None:
         trials = stored.get_trials(deepcopy=False)
         history, memo = study_history(stored), memo_of(trials, before=len(trials))
-        is_given = stored.user_attrs.get(SPACE, {}).get("source") == "user"
-        edits: Edits = "none" if fixed_space else "narrow" if is_given else "all"
+        edits = allowed_edits(stored, fixed_space=fixed_space)
         box = box_of(space, trials, history, before=len(trials), edits=edits)
         left = None if task.n_trials is None else task.n_trials - len(history)
         if purpose == "next" and memory != "none":

@@ -35,7 +35,7 @@ from sllmbo.llm import ReplyMode
 from sllmbo.llm.meter import metered
 from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import AdvisedSampler, MixingPolicy
-from sllmbo.samplers._edits import edits_before, whole_space
+from sllmbo.samplers._edits import Edits, edits_before, whole_space
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._open import Init
@@ -167,7 +167,7 @@ class Tuner:
             mixing=mixing,
             seed=seed,
             budget=budget,
-            edits="none" if fixed_space else "narrow" if self._is_given() else "all",
+            edits=allowed_edits(self.study, fixed_space=fixed_space),
             prefetch=prefetch,
             repeats=repeats,
         )
@@ -194,10 +194,6 @@ class Tuner:
             record |= {"shortlist": [list(choice) for choice in design.shortlist]} if design.shortlist else {}
         self.study.set_user_attr(SPACE, {**record, "space": given.to_json()})
         return given
-
-    def _is_given(self) -> bool:
-        """Tell whether the user gave the space, whose bounds nobody else may move outwards."""
-        return bool(self.study.user_attrs[SPACE]["source"] == "user")
 
     def _design_space(self, derive: Callable[[], SearchSpace] | None) -> SpaceDesign:
         """Ask the advisor; use the documented space where it answers, but not usably. Where it is mute, raise."""
@@ -364,6 +360,13 @@ def _check_several(method: str, pruner: BasePruner | None, *, repeats: bool) -> 
     for name, is_wanted in refused.items():
         if is_wanted:
             raise ConfigError(f"A study of several objectives cannot have {name}; leave it out, or use a constraint.")
+
+
+def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
+    """Return which edits an advisor may make: nobody but the user moves bounds that the user gave outwards."""
+    if fixed_space:
+        return "none"
+    return "narrow" if study.user_attrs.get(SPACE, {}).get("source") == "user" else "all"
 
 
 def _open_study(
