@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -518,11 +519,25 @@ def test_collapses(direction: Any) -> None:
 
 
 def test_descriptions_are_short_notes() -> None:
-    """A description is told as a note, cut short: it was written before any trial and is no evidence."""
-    space = SearchSpace({"C": Float(0, 1, description="strength of the penalty, which certainly must be small here")})
-    prompt = suggestions(space)
-    assert 'C: float 0..1, note "strength of the penalty, which certai..."' in prompt.text
+    """A description is told as a note, cut to 80 characters: it was written before any trial and is no evidence."""
+    said = "strength of the penalty, which certainly must be small here, as the rows are few and noisy"
+    prompt = suggestions(SearchSpace({"C": Float(0, 1, description=said)}))
+    assert f'C: float 0..1, note "{said[:77]}..."' in prompt.text
     assert "a guess from before the first trial" in prompt.instructions
+
+
+def test_notes_make_way_for_trials() -> None:
+    """With more parameters notes are cut to 40 characters; once there are trials to tell they are cut or left out."""
+
+    def longest(n: int, *, trials: int = 0) -> int:
+        space = SearchSpace({f"parameter_{i}": Float(0, 1, description="why " * 30) for i in range(n)})
+        done = (observation(i, dict.fromkeys(space, i / 9)) for i in range(trials))
+        text = suggestions(space, History("maximize", tuple(done))).text
+        return max(map(len, re.findall(', note "([^"]*)"', text)), default=0)
+
+    assert [longest(n) for n in (10, 20)] == [80, 40]
+    assert [longest(10, trials=n) for n in (3, 4)] == [80, 0]
+    assert [longest(n, trials=9) for n in (2, 4, 6)] == [80, 40, 0]
 
 
 def test_untrusted_text_is_quoted() -> None:
@@ -830,7 +845,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/8", "fc79a7427bf7"),
+        ("suggest", "suggest/9", "f5b158433ff3"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )

@@ -29,7 +29,8 @@ _MAX_TOKENS = 1_435  # of a question with its schema as `words.tokens` counts: w
 _STATE_TOKENS = 750
 """What a study with trials has room for, at the cost of the notes on parameters."""
 _FIRST_TRIALS = 3
-"""With so few trials the notes still have room, whatever the search space."""
+_FIRST_STATE_TOKENS = 250
+"""The same with so few trials, whose notes are cut, but always remain."""
 _LAST_TRIALS = 3
 """With so few trials left, nothing is learned any more that could still be used."""
 _MAX_DESCRIPTION = 400
@@ -87,11 +88,14 @@ def render_suggestions(
     if leeways:
         request += "\n\n" + template.fill("edits", edits="\n".join(map(_open, leeways.items())))
     schema = json.dumps(suggestions_schema(space, n, leeways=leeways), separators=(",", ":"))
-    for note in (_SHORT_NOTE, 0):  # what was noted before the first trial makes way for the trials
+    needed, notes = _STATE_TOKENS, (_LONG_NOTE, _SHORT_NOTE, 0)  # what was noted before makes way for the trials
+    if len(history) <= _FIRST_TRIALS:
+        needed, notes = _FIRST_STATE_TOKENS, (_LONG_NOTE, _SHORT_NOTE)
+    for note in notes:
         known = {"task": task_card(task, space), "space": space_table(space, note, brief=True), "request": request}
         fixed = (system, template.fill("prompt", state="", **known), schema)
         room = _MAX_TOKENS - sum(map(words.tokens, fixed))
-        if len(history) <= _FIRST_TRIALS or room >= _STATE_TOKENS:
+        if room >= needed:
             break
     state = memory.state(_effective(space, task), history, n_trials=task.n_trials, limit=room)
     said = memory.conversation(space, history)
