@@ -20,6 +20,10 @@ GPT_4O = "paper:sllmbo_paper_trials.csv.gz:gpt-4o"
 HOSTILE = ["hostile:worst-region-lover", "hostile:narrower", "hostile:out-of-bounds", "hostile:malformed"]
 """A repeater and one that always raises leave exactly the trials of tpe+default, as tests show."""
 WORST = ["hostile:worst-region-lover"]
+RIVALS = (
+    "random,random+default,tpe,tpe+default,tpe-paper+default,hyperopt,hyperopt+default,cma+default,smac+default,"
+    "gp+default,llm-tpe"
+)
 
 # name: suite, problems, methods, advisors, seeds, other options
 RUNS = {
@@ -29,6 +33,8 @@ RUNS = {
         *([OPENINGS], "0-19", "--trials", "12"),
     ),
     "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *WORST], "0-19"),
+    "rivals": ("tables", "hpobench", RIVALS, ["rules"], "0-5"),
+    "modalities": ("modalities", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-9", "--trials", "30"),
     "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
     "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
     "failures": (
