@@ -88,12 +88,16 @@ def next_repeat(history: History) -> Observation | None:
     """
     Return the first observation of the configuration that is best evaluated again now.
 
-    None where a repeat is of no use: there are fewer than two configurations, two repeats came out as before, or none
-    is likely to change the choice. What runs or has failed before is not repeated.
+    None where a repeat is of no use: there are fewer than two configurations, two repeats came out as before, a pruner
+    stopped one, so that only lucky ones would count, or none is likely to change the choice. What runs or has failed
+    before is not repeated.
     """
     tried = _configurations(history)
+    pruned = {_key(o.params) for o in history if o.state == "pruned"}
     unsure = _repeats(tried) < _SURE
-    if len(tried) < 2 or not (unsure or _noise(tried)):
+    if len(tried) < 2 or any(_key(_first(again).params) in pruned for again in tried):
+        return None
+    if not (unsure or _noise(tried)):
         return None
     belief = _Belief(tried, direction=history.direction)
     running = {_key(o.params) for o in history if o.state == "running"}

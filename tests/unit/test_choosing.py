@@ -6,6 +6,7 @@ deterministic objective pays two evaluations.
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from sllmbo.choosing import choose, next_repeat
 from sllmbo.errors import ConfigError
@@ -15,6 +16,7 @@ from sllmbo.samplers._record import SOURCE
 from sllmbo.space import Float, SearchSpace
 from sllmbo.task import Task
 from sllmbo.testing import ScriptedAdvisor
+from sllmbo.tuner import Tuner
 from sllmbo.worth import measure_worth
 
 SPACE = SearchSpace({"x": Float(-1.0, 1.0, default=0.9), "y": Float(-1.0, 1.0, default=0.9)})
@@ -134,6 +136,13 @@ def test_what_is_running_or_has_failed_is_not_repeated():
         assert first != next_repeat(history(*trials, (first, 0.0, state))).params["x"]
 
 
+def test_once_a_repeat_was_pruned_there_are_no_more():
+    """Of pruned repeats only the lucky ones would count."""
+    told = [(k / 20, float(k)) for k in range(20)]
+    assert next_repeat(history(*told)) is not None
+    assert next_repeat(history(*told, (0.95, 19.0, "pruned"))) is None
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("huge", [1e308, -1e308])
 def test_a_value_too_large_to_reckon_with_decides_nothing(huge):
@@ -229,7 +238,22 @@ def test_an_advisor_is_neither_asked_nor_credited_for_repeats():
     assert Adaptive().standing(searched) == Adaptive().standing(told)
 
 
+def test_repeats_and_a_pruner_exclude_each_other():
+    """A pruner would let the lucky repeats alone count."""
+    with pytest.raises(ConfigError, match="pruner"):
+        Tuner(SPACE, method="tpe", repeats=True, pruner=optuna.pruners.MedianPruner(), task=Task(n_trials=9))
+
+
 def test_repeats_need_the_number_of_trials():
     """Without it nobody knows which turns are the last ones."""
     with pytest.raises(ConfigError, match="n_trials"):
         LLMTPESampler("offline", repeats=True)
+
+
+def test_the_choice_is_known_by_its_number_in_the_study():
+    """Also after trials that were abandoned, which no observation counts."""
+    study = optuna.create_study(sampler=AdvisedSampler(None, init="default", seed=0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=2)
+    study._storage.set_trial_state_values(study.ask()._trial_id, TrialState.FAIL)
+    study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0) - trial.number, n_trials=3)
+    assert 5 == study.best_trial.number == chosen(study).trial

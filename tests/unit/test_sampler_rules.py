@@ -654,6 +654,49 @@ def test_a_trial_that_failed_early_does_not_rule_out_all_that_begins_alike():
     assert [DEFAULT, {**GOOD, "depth": 2}] == [observation.params for observation in advisor.requests[-1].history]
 
 
+def test_a_trial_that_was_pruned_early_does_not_rule_out_all_that_begins_alike():
+    """The same where a pruner stops it."""
+
+    def early(trial):
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b" and trial.number == 1:
+            raise optuna.TrialPruned
+        return objective(trial)
+
+    advisor = ScriptedAdvisor(lambda request: {**GOOD, "depth": 1 + request.turn})
+    study = run(LLMSampler(advisor, space=SPACE, init="default", seed=0), 4, early)
+    assert ["default", *["scripted"] * 3] == sources(study)
+
+
+def test_a_study_that_gains_a_parameter_goes_on_with_its_advisor():
+    """Trials from before a parameter was there do not rule out what begins like them, nor what came later."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    study.optimize(lambda trial: len(trial.suggest_categorical("kind", ["a", "b"])), n_trials=6)
+    study.sampler = LLMSampler(
+        ScriptedAdvisor(lambda request: {**GOOD, "depth": 1 + request.turn // 2}), space=SPACE, init="default", seed=0
+    )
+    study.optimize(objective, n_trials=5)
+    assert ["default", "scripted", "scripted", "tpe", "scripted"] == sources(study)[6:]
+
+
+def test_a_step_too_fine_for_a_parameter_is_the_partners():
+    """What no parameter of ours can express is sampled all the same."""
+    study = run(LLMTPESampler(ScriptedAdvisor({}), seed=0), 4, lambda t: t.suggest_float("x", 0, 100, step=1e-6))
+    assert ["tpe"] * 4 == sources(study)
+
+
+def test_of_an_opening_without_a_space_new_parameters_are_the_partners():
+    """A parameter that comes up on another branch does not undo what was proposed for the others."""
+
+    def grows(trial):
+        trial.suggest_float("y", 0, 1)
+        return trial.suggest_float("x", 0, 1) + (trial.suggest_int("n", 1, 100) if trial.number == 2 else 0)
+
+    advisor = ScriptedAdvisor(lambda request: [{"x": k / 10, "y": k / 10} for k in range(1, 1 + request.n)])
+    study = run(LLMTPESampler(advisor, n_opening=5, seed=0), 5, grows)
+    assert ["tpe", *["scripted"] * 4] == sources(study)
+    assert [0.1, 0.2, 0.3, 0.4] == [trial.params["x"] for trial in study.trials[1:]]
+
+
 def test_a_failed_point_is_not_tried_again():
     """A point that failed is turned down when it comes again, also where the objective used a part of it alone."""
 

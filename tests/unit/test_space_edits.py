@@ -12,6 +12,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution, IntDistribution
 
 import sllmbo
 from sllmbo import Categorical, Float, Int, SearchSpace, Task
@@ -20,9 +21,10 @@ from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.errors import SpaceError
 from sllmbo.history import History, Observation
 from sllmbo.samplers import AdvisedSampler, Bernoulli
+from sllmbo.samplers._convert import cut
 from sllmbo.samplers._edits import ON_TRIAL, box_of, edits_before
 from sllmbo.samplers._record import EDITS, SOURCE, TURNED_DOWN, edits_of
-from sllmbo.samplers._turns import abandon
+from sllmbo.samplers._turns import TURN, abandon
 from sllmbo.space import SpaceEdit
 from sllmbo.space.edits import leeways, settled, with_bounds
 from sllmbo.testing import HOSTILE, ScriptedAdvisor
@@ -227,6 +229,23 @@ def narrowed(seed=0, n_trials=40, **arguments):
     return study
 
 
+@pytest.mark.parametrize(
+    ("given", "narrowed", "expected"),
+    [
+        (IntDistribution(0, 100, step=10), Int(18, 42), IntDistribution(20, 40, step=10)),
+        (IntDistribution(5, 95, step=10), Int(25, 200), IntDistribution(25, 95, step=10)),
+        (FloatDistribution(0.1, 0.9, step=0.1), Float(0.25, 0.7), FloatDistribution(0.3, 0.7, step=0.1)),
+        (FloatDistribution(0.1, 0.9), Float(0.25, 0.7), FloatDistribution(0.25, 0.7)),
+        (IntDistribution(0, 100, step=10), Int(21, 29), IntDistribution(0, 100, step=10)),
+    ],
+)
+def test_a_narrowed_range_keeps_the_steps_of_the_objective(given, narrowed, expected):
+    """What is drawn from it lies on the objective's grid; as it is where no step lies inside."""
+    cut_down = cut(given, narrowed)
+    assert type(expected) is type(cut_down)
+    assert (cut_down.low, cut_down.high, cut_down.step) == pytest.approx((expected.low, expected.high, expected.step))
+
+
 def test_in_a_narrowed_range_both_sides_stay_until_it_is_undone():
     """Also where the objective suggests its own ranges: the trials keep them, and are drawn from the narrowed ones."""
     study = narrowed()
@@ -328,6 +347,7 @@ def test_of_workers_that_edit_at_the_same_time_one_counts():
             distributions={name: optuna.distributions.FloatDistribution(p.low, p.high) for name, p in SPACE.items()},
             value=1.0,
             user_attrs={EDITS: [edit]} if low else {},
+            system_attrs={TURN: {"number": number, "turn": number}},
         )
         made.number = number
         return made

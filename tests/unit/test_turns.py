@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from sllmbo._random import generator
 from sllmbo.errors import AdviceError
-from sllmbo.samplers import AdvisedSampler, LLMSampler, LLMTPESampler, _turns
+from sllmbo.samplers import AdvisedSampler, LLMSampler, LLMTPESampler, _turns, study_history
 from sllmbo.samplers._record import BATCH, PARAMS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
 from sllmbo.samplers._worker import is_gone, this_worker
@@ -208,6 +208,70 @@ def test_a_trial_that_optuna_retries_runs_once_more(enqueued, dead_worker):
     assert ([0, None, None, 1] if enqueued else [0, 1, 1, 2]) == turns(study)
 
 
+def die(study, trial, worker):
+    """Let the process of *trial* die here, or elsewhere, where it is closed for its heartbeat."""
+    lose(study, trial, worker)
+    if is_gone(worker):
+        _turns.all_trials(study)
+    else:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("enqueued", [True, False])
+def test_what_three_processes_died_of_is_not_tried_again(where, enqueued, dead_worker):
+    """Wherever the processes ran and whoever gave the configuration, the study goes on without it."""
+    worker = dead_worker if where == "here" else {**dead_worker, "host": "elsewhere"}
+    study = optuna.create_study(sampler=sampler(init="default"))
+    if enqueued:
+        study.enqueue_trial({"x": 0.25, "n": 7})
+    for _ in range(3):
+        objective(trial := study.ask())
+        die(study, trial, worker)
+    study.sampler = sampler(init="default")
+    study.optimize(objective, n_trials=2)
+    fatal, *others = dict.fromkeys((t.params["x"], t.params["n"]) for t in study.trials)
+    assert (0.25, 7) == fatal if enqueued else (0.5, 10) == fatal
+    assert ([None] * 3 + [0, 1] if enqueued else [0, 0, 0, 1, 2]) == turns(study)
+    assert 2 == len(others)
+    assert ("failed" == study_history(study)[0].state) == (where == "here")
+
+
+def test_a_trial_that_is_interrupted_again_and_again_is_taken_over_each_time():
+    """An interrupt of the user's says nothing against the configuration."""
+
+    def interrupted(trial):
+        objective(trial)
+        raise KeyboardInterrupt
+
+    study = optuna.create_study(sampler=sampler())
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(interrupted, n_trials=1)
+    study.optimize(objective, n_trials=1)
+    assert [0] * 5 == turns(study)
+    assert DEFAULT == study.trials[-1].params
+
+
+@pytest.mark.parametrize("attributes", ["all", "user"])
+def test_copied_trials_take_neither_turns_nor_the_opening(attributes):
+    """Trials of another study of ours, added with what was written on them, are history and nothing else."""
+    old = optuna.create_study(sampler=sampler(seed=1))
+    old.optimize(objective, n_trials=8)
+    advisor = ScriptedAdvisor(points)
+    study = optuna.create_study(sampler=LLMSampler(advisor, space=SPACE, seed=0))
+    for trial in reversed(old.trials):
+        given = {"params": trial.params, "distributions": trial.distributions, "value": trial.value}
+        given |= {"system_attrs": trial.system_attrs} if attributes == "all" else {}
+        study.add_trial(optuna.create_trial(**given, user_attrs=trial.user_attrs))
+    study.optimize(objective, n_trials=6)
+    plain = optuna.create_study(sampler=sampler())
+    plain.optimize(objective, n_trials=6)
+    assert [0, 1, 2, 3, 4, 5] == turns(study)[8:]
+    assert [("opening", 1, 8)] == [(r.purpose, r.turn, len(r.history) - 1) for r in advisor.requests]
+    assert [t.params for t in plain.trials] == [t.params for t in study.trials[8:]]
+
+
 def test_trials_of_others_have_no_turn():
     """Trials that were added, or come from another sampler, are history but take no turn."""
     advisor = ScriptedAdvisor(points)
@@ -236,7 +300,7 @@ def test_running_trials_of_living_workers_keep_their_turns():
 
 @given(st.lists(st.sampled_from(["complete", "fail", "interrupt", "lost", "enqueue", "open"]), max_size=15))
 def test_turns_are_dense_whatever_happens(events):
-    """However trials end, those that count have the turns 0, 1, 2, ... and the default is evaluated once."""
+    """Those that count have the turns 0, 1, 2, ... but for what three processes died of, and the default runs once."""
     dead = {**this_worker(), "boot": "an earlier one"}
     study = optuna.create_study(sampler=sampler(init="default"))
     for event in [*events, *["complete"] * 3]:
@@ -251,10 +315,13 @@ def test_turns_are_dense_whatever_happens(events):
         elif event != "open":
             study.tell(trial, state=TrialState.FAIL) if event == "fail" else study.tell(trial, 1.0)
     kept = [trial for trial in study.trials if not _turns.is_abandoned(trial)]
-    given_turns = sorted(trial.system_attrs[TURN]["turn"] for trial in kept if trial.user_attrs[SOURCE] != "user")
-    assert list(range(len(given_turns))) == given_turns
+    given_turns = [trial.system_attrs[TURN]["turn"] for trial in kept if trial.user_attrs[SOURCE] != "user"]
+    fatal = [work for work, n in _turns.deaths(study.trials).items() if n >= 3]
+    done = sorted([*given_turns, *(turn for turn in fatal if isinstance(turn, int))])
+    assert list(range(len(done))) == done
     assert 1 >= [trial.user_attrs[SOURCE] for trial in kept].count("default")
-    assert events.count("enqueue") == [trial.user_attrs[SOURCE] for trial in kept].count("user")
+    done = [trial.user_attrs[SOURCE] for trial in kept].count("user") + sum(isinstance(work, str) for work in fatal)
+    assert events.count("enqueue") == done
 
 
 # The opening.

@@ -88,10 +88,9 @@ def render_suggestions(
     if leeways:
         request += "\n\n" + template.fill("edits", edits="\n".join(map(_open, leeways.items())))
     schema = json.dumps(suggestions_schema(space, n, leeways=leeways), separators=(",", ":"))
-    needed, notes = _STATE_TOKENS, (_LONG_NOTE, _SHORT_NOTE, 0)  # what was noted before makes way for the trials
-    if len(history) <= _FIRST_TRIALS:
-        needed, notes = _FIRST_STATE_TOKENS, (_LONG_NOTE, _SHORT_NOTE)
-    for note in notes:
+    is_early = len(history) <= _FIRST_TRIALS
+    needed = _FIRST_STATE_TOKENS if is_early else _STATE_TOKENS
+    for note in (_LONG_NOTE, _SHORT_NOTE) if is_early else (_LONG_NOTE, _SHORT_NOTE, 0):  # they make way for trials
         known = {"task": task_card(task, space), "space": space_table(space, note, brief=True), "request": request}
         fixed = (system, template.fill("prompt", state="", **known), schema)
         room = _MAX_TOKENS - sum(map(words.tokens, fixed))

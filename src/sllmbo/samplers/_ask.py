@@ -15,8 +15,9 @@ from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History, Refusal
 from sllmbo.samplers._ahead import LATE
 from sllmbo.samplers._edits import applied_edits
-from sllmbo.samplers._record import FALLBACK, PARAMS, Decision
-from sllmbo.samplers._turns import TURN, is_abandoned
+from sllmbo.samplers._record import FALLBACK, PARAMS, SOURCE, Decision
+from sllmbo.samplers._repeats import REPEAT
+from sllmbo.samplers._turns import is_abandoned, turn_of
 from sllmbo.space import Float, SearchSpace
 from sllmbo.usage import Usage
 
@@ -36,14 +37,14 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
     """Return how many turns to let pass before an advisor is asked again whose last questions failed."""
     failed, last = 0, turn
     for trial in reversed(trials):
-        asked_in = trial.system_attrs.get(TURN, {}).get("turn")
+        asked_in = turn_of(trial)
         if asked_in is None or is_abandoned(trial):
             continue
         fallback = trial.user_attrs.get(FALLBACK)
         if fallback and fallback["kind"] not in _NOT_FAILED:
             failed += 1
             last = asked_in if failed == 1 else last
-        elif PARAMS in trial.user_attrs:
+        elif PARAMS in trial.user_attrs and trial.user_attrs.get(SOURCE) != REPEAT:
             break
     if failed < _PATIENCE:
         return 0
@@ -123,9 +124,12 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
         params, repairs = space.repair(dict(advice.params))
     except (SpaceError, TypeError, ValueError) as error:
         raise ReplyError(str(error)) from error
+    suggested: set[str] = set()
     for observation in history:
-        # Of a trial that is running, or failed before it suggested all, the rest is not known.
-        in_part = observation.state in ("running", "failed") and not set(params) <= set(observation.params)
+        suggested |= set(observation.params)
+        lacking = set(params) - set(observation.params)
+        # Of a trial that did not end, or ran before there was such a parameter, the rest is not known.
+        in_part = bool(lacking) if observation.state != "complete" else not lacking <= suggested
         if not in_part and is_repeat(params, observation.params, space):
             raise ReplyError(f"repeats trial {observation.number}")
     if any(is_repeat(params, other, space) for other in others):

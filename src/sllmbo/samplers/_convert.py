@@ -55,23 +55,21 @@ def to_distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def from_distribution(distribution: BaseDistribution) -> Parameter | None:
-    """Return the parameter of *distribution*, or None where its choices are no scalars."""
-    if isinstance(distribution, FloatDistribution):
-        return Float(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
-    if isinstance(distribution, IntDistribution):
-        return Int(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
-    if isinstance(distribution, CategoricalDistribution):
-        try:
-            return Categorical(distribution.choices)
-        except SpaceError:
-            return None
-    return None
+    """Return the parameter of *distribution*, or None where none can express it: choices that are no scalars, say."""
+    try:
+        if isinstance(distribution, FloatDistribution):
+            return Float(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+        if isinstance(distribution, IntDistribution):
+            return Int(distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+        return Categorical(distribution.choices) if isinstance(distribution, CategoricalDistribution) else None
+    except SpaceError:
+        return None
 
 
 def from_distributions(distributions: Mapping[str, BaseDistribution]) -> SearchSpace:
     """Return the search space of *distributions*, without those that no parameter can express."""
     parameters = {name: from_distribution(distribution) for name, distribution in distributions.items()}
-    return SearchSpace({name: parameter for name, parameter in parameters.items() if parameter is not None})
+    return SearchSpace({name: parameter for name, parameter in parameters.items() if name and parameter is not None})
 
 
 def contains(distribution: BaseDistribution, value: object) -> bool:
@@ -101,11 +99,14 @@ def repair_into(distribution: BaseDistribution, value: object) -> Any:
 
 
 def cut(distribution: BaseDistribution, parameter: Parameter) -> BaseDistribution:
-    """Return *distribution* within the bounds of *parameter*; as it is where they share nothing."""
+    """Return *distribution* within the bounds of *parameter*, on its own steps; as it is where they share nothing."""
     given = from_distribution(distribution)
     if not isinstance(given, (Float, Int)) or isinstance(parameter, Categorical):
         return distribution
     low, high = max(given.low, parameter.low), min(given.high, parameter.high)
+    if given.step is not None:
+        on_grid = given.repair(low)
+        low = on_grid if on_grid >= low else given.repair(on_grid + given.step)
     return to_distribution(replace(given, low=low, high=high)) if low < high else distribution  # type: ignore[arg-type]
 
 

@@ -115,8 +115,7 @@ class Counsel:
     ) -> Decision:
         """Return the place of *turn* in the opening's batch; ask for one up to turn *end* where there is none."""
         trials = _turns.all_trials(study)
-        asked = [t for t in trials if BATCH in t.user_attrs and not _turns.is_abandoned(t)]
-        asked_in = {t.system_attrs[_turns.TURN]["turn"]: t for t in asked}
+        asked_in = {asked: t for t in trials if (asked := _opens(t)) is not None and not _turns.is_abandoned(t)}
         first = max((earlier for earlier in asked_in if earlier < turn), default=None)
         if first is None:  # of parallel workers, one with a later turn may have asked for the turns after it
             end = min((later for later in asked_in if later > turn), default=end)
@@ -125,8 +124,11 @@ class Counsel:
         position = turn - first - 1
         if position >= len(batch):
             return Decision(source=self._partner.name)
+        advice, space = batch[position], box.present
+        if self._space is None:  # what the objective suggested since then is the partner's
+            space = SearchSpace({name: parameter for name, parameter in space.items() if name in advice.params})
         try:
-            return decide(batch[position], box.present, self.reader.history(study, trials))
+            return decide(advice, space, self.reader.history(study, trials))
         except ReplyError as error:
             return Decision(source=self._partner.name, turned_down=(f"from the opening batch: {error}",))
 
@@ -162,7 +164,9 @@ class Counsel:
             later: How many trials come first.
             n_opening: How many turns the opening has, if it is one.
         """
-        if turns_to_wait(trials, turn) or (n_opening and any(BATCH in trial.user_attrs for trial in trials)):
+        if turns_to_wait(trials, turn) or (
+            n_opening and any(BATCH in trial.user_attrs and _turns.record_of(trial) for trial in trials)
+        ):
             return
         purpose: _Purpose = "opening" if n_opening else "next"
         n = n_opening or self._n_candidates
@@ -276,3 +280,8 @@ class Counsel:
         if not isinstance(error, BudgetExceeded) or type(error).__name__ not in kinds:  # a spent budget is told once
             warn_of(error, trial, advisor=self._advisor, sampler=self._partner.sampler)
         return fall_back(error, partner=self._partner.name)
+
+
+def _opens(trial: FrozenTrial) -> int | None:
+    """Return the turn of a trial that asked for an opening; None for the others."""
+    return _turns.turn_of(trial) if BATCH in trial.user_attrs else None

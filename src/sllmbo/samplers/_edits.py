@@ -18,7 +18,7 @@ from sllmbo.advisors import Advice
 from sllmbo.errors import SpaceError
 from sllmbo.history import History, Observation
 from sllmbo.samplers._record import EDITS, AppliedEdit, edits_of
-from sllmbo.samplers._turns import is_abandoned
+from sllmbo.samplers._turns import is_abandoned, record_of
 from sllmbo.space import Categorical, Leeway, SearchSpace
 from sllmbo.space.edits import leeways, settled, with_bounds
 
@@ -150,14 +150,14 @@ def applied_edits(
 
 def _entries(trials: Sequence[FrozenTrial], before: int) -> Iterator[_Entry]:
     """Yield the edits that count: of workers that edit at the same time it is the one with the lowest number."""
-    if not [trial for trial in trials if EDITS in trial.user_attrs]:  # as in most studies
+    if not [trial for trial in trials if EDITS in trial.user_attrs and record_of(trial)]:  # as in most studies
         return
     number, last = -1, -ON_TRIAL - 1
     for trial in trials:
         if trial.number >= before or trial.state == TrialState.WAITING or is_abandoned(trial):
             continue
         number += 1
-        if EDITS in trial.user_attrs:
+        if EDITS in trial.user_attrs and record_of(trial):
             edits, is_free = edits_of(trial.user_attrs), number - last > ON_TRIAL
             yield from (_Entry(edit, number) for edit in edits if edit.undoes or is_free)
             if is_free and not all(edit.undoes for edit in edits):

@@ -5,6 +5,7 @@ The study in an advisor's words: its history and its search space.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from sllmbo.goals import pareto_ranks
 from sllmbo.history import Direction, History, Observation
 from sllmbo.samplers._convert import from_distributions, objective, to_observation
 from sllmbo.samplers._record import MEMO
-from sllmbo.samplers._turns import TURN, all_trials, free_turn, is_abandoned
+from sllmbo.samplers._turns import all_trials, deaths, free_turn, is_abandoned, record_of, turn_of
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 
@@ -37,6 +38,7 @@ class Reader:
         self._observations: list[Observation] = []
         self._latest: dict[str, BaseDistribution] = {}
         self._turns: set[int | None] = set()
+        self._died: Counter[int | str] = Counter()
         self._lock = threading.Lock()
 
     def space(self, trials: Sequence[FrozenTrial]) -> SearchSpace:
@@ -72,7 +74,7 @@ class Reader:
         if before is not None and n_read and trials[n_read - 1].number >= before:
             n_read, observations = 0, []
         for trial in trials[n_read:]:
-            if (before is None or trial.number < before) and _counts(trial):
+            if (before is None or trial.number < before) and counts(trial):
                 observations.append(to_observation(trial, len(observations)))
         if len(study.directions) > 1:
             history = History("minimize", tuple(_by_rank(study, observations)))
@@ -85,21 +87,24 @@ class Reader:
         """Return the turn of trial *number*, which is running: the lowest that no earlier trial has."""
         with self._lock:
             n_read = self._settle(trials)
-            return free_turn(trials[n_read:], number, self._turns)
+            return free_turn(trials[n_read:], number, self._turns, self._died)
 
     def _settle(self, trials: Sequence[FrozenTrial]) -> int:
         """Read on up to the first unfinished trial, from the start where *trials* are another study's."""
         n_read = len(self._read)
         if n_read and (len(trials) < n_read or trials[n_read - 1] is not self._read[-1]):
-            self._read, self._observations, self._latest, self._turns = [], [], {}, set()
-        for trial in trials[len(self._read) :]:
+            self._read, self._observations, self._latest = [], [], {}
+            self._turns, self._died = set(), Counter()
+        n_known = len(self._read)
+        for trial in trials[n_known:]:
             if not trial.state.is_finished():
                 break
             self._read.append(trial)
             _note_distributions(self._latest, trial)
-            if _counts(trial):
+            if counts(trial):
                 self._observations.append(to_observation(trial, len(self._observations)))
-                self._turns.add(trial.system_attrs.get(TURN, {}).get("turn"))
+                self._turns.add(turn_of(trial))
+        self._died += deaths(self._read[n_known:])
         return len(self._read)
 
 
@@ -142,7 +147,8 @@ def _by_rank(study: Study, observations: Sequence[Observation]) -> list[Observat
     ]
 
 
-def _counts(trial: FrozenTrial) -> bool:
+def counts(trial: FrozenTrial) -> bool:
+    """Tell whether *trial* is an observation: it runs or has ended, and was not abandoned."""
     return trial.state != TrialState.WAITING and not is_abandoned(trial)
 
 
@@ -154,7 +160,7 @@ def _note_distributions(latest: dict[str, BaseDistribution], trial: FrozenTrial)
 def memo_of(trials: Sequence[FrozenTrial], *, before: int) -> Memo | None:
     """Return what the advisor last wrote down for itself in a trial with a lower number than *before*."""
     for trial in reversed(trials):
-        if trial.number < before and MEMO in trial.user_attrs and not is_abandoned(trial):
+        if trial.number < before and MEMO in trial.user_attrs and record_of(trial) and not is_abandoned(trial):
             return Memo(**trial.user_attrs[MEMO])
     return None
 

@@ -5,13 +5,14 @@ Repeats: the last turns of a study evaluate its leaders again, and the study's w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
 
 from sllmbo.choosing import Choice, choose, count, next_repeat
 from sllmbo.history import History
-from sllmbo.samplers._reader import Reader
+from sllmbo.samplers._reader import Reader, counts
 from sllmbo.samplers._record import Decision
 from sllmbo.samplers._turns import all_trials
 
@@ -52,4 +53,6 @@ def chosen(study: Study) -> Choice | None:
         >>> chosen(study).params == study.best_params
         True
     """
-    return choose(Reader(None).history(study, all_trials(study)))
+    trials = all_trials(study)
+    choice = choose(Reader(None).history(study, trials))
+    return choice and replace(choice, trial=[trial.number for trial in trials if counts(trial)][choice.trial])

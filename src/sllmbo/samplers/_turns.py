@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -30,10 +31,24 @@ parameters; "request" is the place among those, and "for" the number of the aban
 """
 TOLD = "sllmbo:told"
 """System attribute of a failed trial whose failure was told; without it, a failed trial was abandoned."""
+INTERRUPTED = "sllmbo:interrupted"
+"""System attribute of a trial that the user interrupted: abandoned, but by no fault of its configuration."""
 _LIVES = 3
-"""A trial in which so many processes died is told as failed instead of being taken over once more."""
+"""What so many processes died of is not tried once more; where this process closes the last, it is told as failed."""
 _FIXED = "fixed_params"  # Optuna's own, on enqueued trials
 _RETRIED = "failed_trial"  # Optuna's own, on the trials that its retry callback enqueues
+
+
+def record_of(trial: FrozenTrial) -> Mapping[str, Any] | None:
+    """Return the `TURN` of a trial that this package's samplers started in this study, not one that was copied."""
+    record: Mapping[str, Any] | None = trial.system_attrs.get(TURN)
+    return record if record is not None and record["number"] == trial.number else None
+
+
+def turn_of(trial: FrozenTrial) -> int | None:
+    """Return the trial's turn; None for one that the user gave, or that other samplers or studies had."""
+    record = record_of(trial)
+    return None if record is None else record["turn"]
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
@@ -60,9 +75,11 @@ def is_abandoned(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and TURN in trial.system_attrs and TOLD not in trial.system_attrs
 
 
-def abandon(study: Study, trial_id: int) -> None:
+def abandon(study: Study, trial_id: int, *, interrupted: bool = False) -> None:
     """Close a running trial as abandoned: it counts nowhere, and its turn is free again."""
     with contextlib.suppress(UpdateFinishedTrialError):  # another worker was faster
+        if interrupted:
+            study._storage.set_trial_system_attr(trial_id, INTERRUPTED, True)
         study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
@@ -74,7 +91,7 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     dead = [trial for trial in trials if trial.state is running and _is_orphan(trial)]
     if dead:
         for trial in dead:
-            if _died_before(trials, trial) >= _LIVES - 1:
+            if trial.params and deaths(trials)[stream(trial.system_attrs[TURN])] >= _LIVES - 1:
                 storage.set_trial_user_attr(trial._trial_id, FAILURE, f"ProcessDied: {_LIVES} times in this trial")
                 storage.set_trial_system_attr(trial._trial_id, TOLD, True)
             abandon(study, trial._trial_id)
@@ -84,32 +101,42 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     return trials
 
 
-def _died_before(trials: Iterable[FrozenTrial], dead: FrozenTrial) -> int:
-    """Return how many processes died in the turn of *dead* while they evaluated its parameters."""
-    turn = dead.system_attrs[TURN]["turn"]
-    if turn is None or not dead.params:
-        return 0
-    died = [trial for trial in trials if trial.params and is_abandoned(trial)]
-    return sum(trial.system_attrs.get(TURN, {}).get("turn") == turn for trial in died)
+def deaths(trials: Iterable[FrozenTrial]) -> Counter[int | str]:
+    """Return how many processes died while they evaluated the parameters of a turn or a request, by `stream`."""
+    died: Counter[int | str] = Counter()
+    for trial in trials:
+        if trial.state is not TrialState.COMPLETE and trial.params and INTERRUPTED not in trial.system_attrs:
+            record = record_of(trial)
+            if record is not None and is_abandoned(trial):
+                died[stream(record)] += 1
+    return died
 
 
 def _is_orphan(trial: FrozenTrial) -> bool:
-    record = trial.system_attrs.get(TURN)
-    return record is not None and record["number"] == trial.number and is_gone(record["worker"])
+    record = record_of(trial)
+    return record is not None and is_gone(record["worker"])
 
 
-def free_turn(trials: Iterable[FrozenTrial], number: int, taken: Iterable[int | None] = ()) -> int:
+def free_turn(
+    trials: Sequence[FrozenTrial],
+    number: int,
+    taken: Iterable[int | None] = (),
+    died: Mapping[int | str, int] | None = None,
+) -> int:
     """
     Return the turn of trial *number*: the lowest that no earlier one of *trials* has and that is not *taken*.
 
-    Trials that the user enqueued or added, and trials of other samplers, have none.
+    Trials that the user enqueued or added, and trials of other samplers, have none. What too many processes died of, of
+    *trials* or as *died* says, is left out.
     """
     taken = set(taken)
+    fatal = (work for work, n in (deaths(trials) + Counter(died)).items() if n >= _LIVES)
+    taken.update(work for work in fatal if isinstance(work, int))
     to_come = 0  # created by another worker that has not yet written the turn: the lowest, as this one
     for trial in trials:
         if trial.number >= number or is_abandoned(trial):
             continue
-        record = trial.system_attrs.get(TURN)
+        record = record_of(trial)
         if record is not None:
             taken.add(record["turn"])  # None is never asked for
         elif trial.state == TrialState.RUNNING and not is_enqueued(trial):
@@ -119,7 +146,11 @@ def free_turn(trials: Iterable[FrozenTrial], number: int, taken: Iterable[int | 
 
 
 def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
-    """Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats."""
+    """
+    Return the first trial that the user enqueued, that was abandoned, and that no trial before *number* repeats.
+
+    None of which too many processes died.
+    """
     complete = TrialState.COMPLETE
     ended_otherwise = [trial for trial in trials if trial.state is not complete and trial.number < number]
     cut_off = [trial for trial in ended_otherwise if is_enqueued(trial) and is_abandoned(trial)]
@@ -129,7 +160,12 @@ def pending_request(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial |
     alive = [trial for trial in lower if not is_abandoned(trial)]
     repeated = {trial.system_attrs.get(TURN, {}).get("for") for trial in alive}
     repeated |= {trial.system_attrs.get(_RETRIED) for trial in alive}
-    return next((trial for trial in cut_off if trial.number not in repeated), None)
+    died = deaths(lower)
+    for trial in cut_off:
+        record = record_of(trial)
+        if trial.number not in repeated and (record is None or died[stream(record)] < _LIVES):
+            return trial
+    return None
 
 
 def request_index(trials: Iterable[FrozenTrial], number: int) -> int:
@@ -148,6 +184,6 @@ def predecessor(trials: Sequence[FrozenTrial], *, turn: int) -> FrozenTrial | No
     for trial in reversed(trials):
         if trial.state is complete or SOURCE not in trial.user_attrs or not is_abandoned(trial):
             continue
-        if trial.system_attrs.get(TURN, {}).get("turn") == turn:
+        if turn_of(trial) == turn:
             return trial
     return None

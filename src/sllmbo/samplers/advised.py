@@ -317,6 +317,8 @@ class AdvisedSampler(BaseSampler):
                 reason = "no finite number was told as its value" if error is None else describe_error(error)
                 write_attr(study, trial, FAILURE, reason)
             study._storage.set_trial_system_attr(trial._trial_id, _turns.TOLD, True)
+        elif isinstance(error, KeyboardInterrupt):
+            study._storage.set_trial_system_attr(trial._trial_id, _turns.INTERRUPTED, True)
         self._partner.sampler.after_trial(study, trial, state, values)
 
     # Deciding.

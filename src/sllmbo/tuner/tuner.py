@@ -143,6 +143,8 @@ class Tuner:
         self.task = replace(task, constraints=tuple(map(str, self.constraints)), objectives=self.objectives)
         if self.objectives:
             _check_several(method, pruner, repeats=repeats)
+        if repeats and pruner is not None:
+            raise ConfigError("A study with a pruner cannot have repeats, which are whole evaluations; leave one out.")
         self.advisor: Advisor | None = None
         if method in ADVISED:
             self.advisor = choose_advisor(
@@ -317,7 +319,7 @@ class Tuner:
 
     def abandon(self, trial: Trial) -> None:
         """Give *trial* up as if it had never been asked for: the next one takes its place."""
-        abandon(self.study, trial._trial_id)
+        abandon(self.study, trial._trial_id, interrupted=True)
 
 
 def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
