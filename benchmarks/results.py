@@ -3,8 +3,8 @@ Makes the tables and pictures of docs/results: each is one run of `sllmbo bench`
 
     python benchmarks/results.py OUT [NAME ...] [--jobs N]
 
-OUT keeps the finished studies, so that an interrupted run goes on. Recorded proposals are looked for in the folder
-SLLMBO_DATA.
+OUT keeps the finished studies, so that an interrupted run goes on; the pages in docs/results are written over. Recorded
+proposals and the paper's data are looked for in the folder SLLMBO_DATA; "rivals" needs the extras smac, cma and gp too.
 """
 
 import argparse

@@ -4,6 +4,7 @@ The runner and the command: resumed, parallel and serial runs give one table; wr
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sllmbo.benchmarks import cell
+from sllmbo.benchmarks import cell, runner
 from sllmbo.benchmarks.cell import Cell
 from sllmbo.benchmarks.failures import Failures
 from sllmbo.benchmarks.folder import CELLS, COLUMNS, RESULTS, RUN, keep_cell, read_cells
+from sllmbo.benchmarks.report import write_report
+from sllmbo.benchmarks.results import read_results
 from sllmbo.benchmarks.runner import make_plan, run_plan
 from sllmbo.errors import ConfigError
 from sllmbo_process import environment, sllmbo
@@ -127,6 +130,49 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     (tmp_path / RUN).write_text(json.dumps({**run, "code": "0" * 64}))
     with pytest.raises(ConfigError, match=r"holds a run with code 000000000000, and now it is"):
         run_plan(plan(), tmp_path)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    """Files of the user's are not written over."""
+    (tmp_path / "report.md").write_text("mine")
+    with pytest.raises(ConfigError, match="holds something else; name a new one"):
+        run_plan(plan(), tmp_path)
+    assert ["report.md"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_start_without_a_study_binds_the_folder_to_nothing(tmp_path, monkeypatch):
+    """What failed before its first study may be started again as something else."""
+    monkeypatch.setattr(runner, "run_cell", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_plan(plan(trials=7), tmp_path)
+    monkeypatch.undo()
+    run_plan(plan(), tmp_path)
+    assert 6 == json.loads((tmp_path / RUN).read_text())["trials"]
+
+
+def test_a_broken_cell_is_named(tmp_path):
+    """Which file it is, and what to do."""
+    run_plan(plan(seeds=[0], problems=["nan"]), tmp_path)
+    broken = next((tmp_path / CELLS).iterdir())
+    broken.write_text("{")
+    with pytest.raises(ConfigError, match=f"{broken.name}' is broken; delete it, and that study runs again"):
+        read_cells(tmp_path)
+
+
+def test_the_page_says_what_is_left_out_and_who_was_mute(tmp_path):
+    """Studies that not all methods have, failed questions, and too few seeds; pictures of an earlier page are gone."""
+    run_plan(plan(), tmp_path)
+    write_report(tmp_path, read_results(tmp_path), baseline="tpe+default")
+    assert (tmp_path / "ranks.png").exists()
+    more = plan(methods=["llm"], advisors=["hostile:always-raising"], problems=["nan"], seeds=[0])
+    run_plan(more, tmp_path)
+    write_report(tmp_path, read_results(tmp_path), baseline="tpe+default")
+    page = (tmp_path / "report.md").read_text()
+    assert "- Studies: 1 problem x 1 seed (0) for each method" in page
+    assert "- Left out: 6 studies of problems or seeds in this folder that not all methods have" in page
+    assert "- Fewer than 5 seeds" in page
+    assert re.search(r"- Without advice: llm \[hostile:always-raising\] in 5 of its 5 turns, for \w+", page)
+    assert not (tmp_path / "ranks.png").exists()
 
 
 def test_cells_whose_names_look_alike_have_files_of_their_own(tmp_path):

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,6 +23,7 @@ from typing import Any
 from sllmbo.benchmarks.cell import Cell
 from sllmbo.benchmarks.suites import load_suite
 from sllmbo.errors import ConfigError
+from sllmbo.worth import NEITHER, PARTNERS
 
 RUN, CELLS, RESULTS = "run.json", "cells", "results.csv"
 COLUMNS = (
@@ -53,6 +55,7 @@ _PACKAGES = (
     "cmaes",
     "torch",
 )
+_LONGEST_NAME = 40
 _DECIDING = (
     "_random.py",
     "advisors",
@@ -89,14 +92,18 @@ def open_folder(folder: Path, *, suite: str, trials: int) -> None:
     Make *folder* if it is missing, and see to it that its cells are run like those that it holds.
 
     Raises:
-        ConfigError: If it cannot be used, or holds cells that were run otherwise.
+        ConfigError: If it cannot be used, holds something else, or cells that were run otherwise.
     """
     now = {"suite": suite, "trials": trials, "versions": versions(), "code": code()}
     try:
+        if folder.is_dir() and not (folder / CELLS).is_dir() and any(folder.iterdir()):
+            raise ConfigError(f"The folder {str(folder)!r} holds something else; name a new one with --out.")
         (folder / CELLS).mkdir(parents=True, exist_ok=True)
-        if not (folder / RUN).exists():
+        if not any((folder / CELLS).glob("*.json")):  # nothing was run so far
             (folder / RUN).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
         then = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The file {str(folder / RUN)!r} is broken; name another folder with --out.") from error
     except OSError as error:
         raise ConfigError(
             f"The folder {str(folder)!r} cannot be used ({error.strerror}); name another with --out."
@@ -115,7 +122,8 @@ def _differing(then: Any, now: Any) -> tuple[str, str]:
     if isinstance(then, dict) and isinstance(now, dict):
         name = next(name for name in {**now, **then} if then.get(name) != now.get(name))
         return f"{name} {then.get(name, 'missing')}", f"{name} {now.get(name, 'missing')}"
-    return str(then)[:12], str(now)[:12]
+    then, now = str(then), str(now)
+    return (then[:12], now[:12]) if len(now) > _LONGEST_NAME else (then, now)
 
 
 def versions() -> dict[str, str]:
@@ -150,7 +158,7 @@ def _sources(path: Path) -> list[Path]:
 
 def read_cells(folder: Path) -> list[dict[str, Any]]:
     """Return the records of the finished cells in *folder*, in order of problem, method, advisor and seed."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / CELLS).glob("*.json")]
+    records = [_read(path) for path in (folder / CELLS).glob("*.json")]
     order = (
         {name: index for index, name in enumerate(load_suite(records[0]["cell"]["suite"]).problems())}
         if records
@@ -160,6 +168,38 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
         records,
         key=lambda r: (order[r["cell"]["problem"]], *(r["cell"][name] for name in ("method", "advisor", "seed"))),
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"The file {str(path)!r} is broken; delete it, and that study runs again.") from error
+    return record
+
+
+def unadvised(folder: Path) -> dict[tuple[str, str], tuple[int, int, str]]:
+    """
+    Return in how many of its turns which method and advisor got no advice, of how many, and what for mostly.
+
+    Of an advisor that does not know what to say, as recorded openings after the opening, nothing is told.
+    """
+    found: dict[tuple[str, str], tuple[int, int, Counter[str]]] = {}
+    for record in read_cells(folder):
+        cell = record["cell"]
+        lost, turns, kinds = found.get((cell["method"], cell["advisor"]), (0, 0, Counter()))
+        of_cell = lost_advice(record)
+        kinds.update(of_cell)
+        advised = sum(trial["source"] not in NEITHER | PARTNERS for trial in record["trials"])
+        n_lost = sum(of_cell.values())
+        found[cell["method"], cell["advisor"]] = (lost + n_lost, turns + n_lost + advised, kinds)
+    return {asked: (n, turns, kinds.most_common(1)[0][0]) for asked, (n, turns, kinds) in found.items() if n}
+
+
+def lost_advice(record: Mapping[str, Any]) -> Counter[str]:
+    """Return how many turns of a study got no advice, by the kind of failure."""
+    fallbacks = (trial.get("fallback") for trial in record["trials"])
+    return Counter(fallback["kind"] for fallback in fallbacks if fallback and fallback["kind"] != "AdviceError")
 
 
 def write_results(folder: Path) -> None:

@@ -78,6 +78,12 @@ _PLAIN: Mapping[str, Callable[[int, Problem], BaseSampler]] = {
     "hyperopt": lambda seed, problem: HyperoptSampler(problem.space, seed=seed),
     "smac": lambda seed, problem: SmacSampler(problem.space, seed=seed, n_trials=problem.task.n_trials or 100),
 }
+_ALIKE: Mapping[str, tuple[str, ...]] = {
+    "who serves a trial": ("coin", "alternating", "share-"),
+    "what opens a study": ("init-",),
+    "what is told of the trials": ("no-digest", "no-state"),
+}
+"""Variants that exclude each other."""
 _MIXING: Mapping[str, MixingPolicy] = {"coin": Bernoulli(0.5), "alternating": Alternating()}
 _MEMORY: Mapping[str, MemoryName] = {"llm-summary": "summary", "llm-chat": "chat"}
 _INIT: Mapping[str, Init] = {"init-random": "random", "init-default": "default"}
@@ -188,14 +194,21 @@ def read_method(name: str) -> Method:
         judging=not alone,
         memory=_MEMORY.get(base, "digest"),
     )
+    decided: dict[str, str] = {}
     for variant in variants:
         method = _varied(method, variant)
+        what = next((what for what, alike in _ALIKE.items() if variant.startswith(alike)), "")
+        first = decided.setdefault(what, variant)
+        if what and first != variant:
+            raise ConfigError(f"The method {name!r} has {first!r} and {variant!r}, which both say {what}; keep one.")
     return method
 
 
 def _varied(method: Method, variant: str) -> Method:
     share = re.fullmatch(r"share-(\d*\.?\d+)", variant)
     if share:
+        if float(share[1]) > 1.0:
+            raise ConfigError(f"The method {method.name!r} has {variant!r}, whose share must lie between 0 and 1.")
         return replace(method, mixing=Bernoulli(float(share[1])))
     if variant in _MIXING:
         return replace(method, mixing=_MIXING[variant])

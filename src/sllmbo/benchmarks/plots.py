@@ -37,9 +37,11 @@ def draw(folder: Path, results: Results, *, baseline: str) -> tuple[str, ...]:
     if len(results.problems) > 1:
         _per_problem(folder / PER_PROBLEM, results, styles)
         drawn.append(PER_PROBLEM)
-    if len(results.arms) > 1:
-        _ranks(folder / RANKS, results)
-        drawn.append(RANKS)
+        if len(results.arms) > 1:
+            _ranks(folder / RANKS, results)
+            drawn.append(RANKS)
+    for name in {PER_PROBLEM, RANKS} - set(drawn):  # of what the folder held before
+        (folder / name).unlink(missing_ok=True)
     return tuple(drawn)
 
 
@@ -179,8 +181,8 @@ def _ranks(path: Path, results: Results) -> None:
         label = f"{results.arms[arm]}  {ranks[arm]:.2f}" if on_left else f"{ranks[arm]:.2f}  {results.arms[arm]}"
         axes.text(edge, depth, f" {label} ", ha="right" if on_left else "left", va="center", fontsize=10)
     axes.set_title(
-        f"{results.suite}: mean rank over {len(results.problems)} problems after {results.trials} trials, 1 is best; "
-        f"critical difference {distance:.2f}",
+        f"{results.suite}: mean rank over {len(results.problems)} problems after {results.trials} trials, 1 is best\n"
+        f"(a bar joins what is within the critical difference, {distance:.2f})",
         fontsize=10,
         pad=12,
     )
@@ -188,7 +190,7 @@ def _ranks(path: Path, results: Results) -> None:
     margin = 0.45 * (n_arms - 1)
     axes.set_xlim(1 - margin, n_arms + margin)
     axes.set_axis_off()
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
 
 
 def groups_of(ranks: Sequence[float] | Array, distance: float) -> list[tuple[int, int]]:

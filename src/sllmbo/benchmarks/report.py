@@ -8,11 +8,13 @@ import json
 from pathlib import Path
 
 from sllmbo.benchmarks import plots
-from sllmbo.benchmarks.folder import RUN, estimated
-from sllmbo.benchmarks.results import NOTHING_YET, Results
-from sllmbo.benchmarks.summary import TOLERANCE, Summary, summarise, to_markdown
+from sllmbo.benchmarks.folder import RUN, estimated, unadvised
+from sllmbo.benchmarks.results import NOTHING_YET, Results, arm_of
+from sllmbo.benchmarks.summary import TOLERANCE, Summary, counted, summarise, to_markdown
 
 REPORT = "report.md"
+
+_FEW_SEEDS = 5
 
 
 def write_report(
@@ -34,22 +36,33 @@ def write_report(
     summary = summarise(results, baseline=baseline, tolerance=tolerance)
     summary.save(folder)
     pictures = plots.draw(folder, results, baseline=baseline)
-    (folder / REPORT).write_text(_page(folder, summary, pictures, label), encoding="utf-8")
+    (folder / REPORT).write_text(_page(folder, summary, pictures, label, results.left_out), encoding="utf-8")
     return summary
 
 
-def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str) -> str:
+def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str, left_out: int) -> str:
     run = json.loads((folder / RUN).read_text(encoding="utf-8"))
     guessed = estimated(folder)
     facts = [
         f"- Run as: {label or 'not said (--label)'}",
         f"- Suite: {summary.suite}; problems: {', '.join(summary.problems)}",
         f"- Methods: {', '.join(summary.arms)}; baseline: {summary.baseline}",
-        f"- Studies: {len(summary.problems)} problems x {len(summary.seeds)} seeds ({_in_words(summary.seeds)}) "
-        f"for each method, {summary.trials} trials each; all comparisons are paired by (problem, seed)",
+        f"- Studies: {counted(len(summary.problems), 'problem')} x {counted(len(summary.seeds), 'seed')} "
+        f"({_in_words(summary.seeds)}) for each method, {summary.trials} trials each; all comparisons are paired by "
+        "(problem, seed)",
         f"- Versions: {', '.join(f'{name} {version}' for name, version in run['versions'].items())}; "
         f"code {run['code'][:12]}",
-        f"- Regret: (best - value) / (best - median) of true values; {NOTHING_YET:g} until a trial has succeeded",
+        f"- Regret: (best - value) / (best - median) of true values; {NOTHING_YET:g} until a trial has succeeded, "
+        "whose own may be more",
+    ]
+    if left_out:
+        studies = "study of a problem or seed" if left_out == 1 else "studies of problems or seeds"
+        facts.append(f"- Left out: {left_out} {studies} in this folder that not all methods have")
+    if len(summary.seeds) < _FEW_SEEDS:
+        facts.append(f"- Fewer than {_FEW_SEEDS} seeds: intervals are too narrow and tests tell nothing")
+    facts += [
+        f"- Without advice: {arm_of(*asked)} in {lost} of its {turns} turns, for {reason}"
+        for asked, (lost, turns, reason) in unadvised(folder).items()
     ]
     if guessed:
         facts.append(

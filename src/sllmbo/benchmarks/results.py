@@ -48,6 +48,8 @@ class Results:
     """Tokens of a study: arm."""
     seconds: Array
     """Seconds of the sampler for one trial: arm."""
+    left_out: int
+    """Studies of problems or seeds that some arm lacks."""
 
     @property
     def trials(self) -> int:
@@ -116,6 +118,7 @@ def tabulate(rows: Iterable[Mapping[str, Any]]) -> Results:
         failed_late=_over_trials(grid, "failed")[:, 2 * n_trials // 5 :].mean(axis=1),
         tokens=_over_trials(grid, "tokens").sum(axis=1),
         seconds=_over_trials(grid, "seconds").mean(axis=1),
+        left_out=len(studies) - len(arms) * len(problems) * len(seeds),
     )
 
 

@@ -140,6 +140,11 @@ def find_arm(name: str, arms: Sequence[str]) -> str:
     return found[0]
 
 
+def counted(n: int, what: str) -> str:
+    """Return "1 seed", "2 seeds" and so on."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _by_arm(results: Results, values: Array) -> dict[str, float]:
     return dict(zip(results.arms, values.tolist(), strict=True))
 
@@ -198,11 +203,13 @@ Cells = list[list[str]]
 def tables(summary: Summary) -> list[tuple[str, str, Cells]]:
     """Return title, explanation and cells of each table; the first row is the head."""
     n_problems, n_seeds = len(summary.problems), len(summary.seeds)
-    about = f"{summary.suite}: {n_problems} problem{'s' * (n_problems > 1)}, {n_seeds} seed{'s' * (n_seeds > 1)} each. "
+    about = f"{summary.suite}: {counted(n_problems, 'problem')}, {counted(n_seeds, 'seed')} each. "
     made = []
     for name in MEASURES:
         measured = summary.measures[name]
-        made.append((TITLES[name], about + _MEANING + _on_ranks(summary, measured), _means(summary, measured)))
+        explained = about + _MEANING + _on_ranks(summary, measured) + _on_columns(summary)
+        made.append((TITLES[name], explained, _means(summary, measured)))
+        about = ""  # said once
     made.append((f"Against {summary.baseline}", _on_comparisons(summary), _against(summary, "regret")))
     made.append(
         (
@@ -221,6 +228,12 @@ def _on_ranks(summary: Summary, measured: Measured) -> str:
     return f" Mean ranks nearer than {measured.critical_difference:.2f} are not told apart (Nemenyi, 5 %{friedman})."
 
 
+def _on_columns(summary: Summary) -> str:
+    late = f" failed late: of the trials from {2 * summary.trials // 5 + 1} on." if any(summary.failed.values()) else ""
+    ranks = " rank: mean over problems after the last trial." if len(summary.problems) > 1 else ""
+    return f"{ranks}{late} ms/trial: of the sampler and its advisor, without the evaluation."
+
+
 def _on_comparisons(summary: Summary) -> str:
     return (
         "Difference of regret, negative is better; 95 % bootstrap intervals, for other seeds of these problems "
@@ -232,11 +245,12 @@ def _on_comparisons(summary: Summary) -> str:
 def _means(summary: Summary, measured: Measured) -> Cells:
     failing = any(summary.failed.values())
     asking = any(summary.tokens.values())
-    head = ["method", *(f"at {trials}" for trials in summary.checkpoints), "rank"]
+    ranked = len(summary.problems) > 1
+    head = ["method", *(f"at {trials}" for trials in summary.checkpoints), *["rank"] * ranked]
     head += ["failed", "failed late"] * failing + ["tokens"] * asking + ["ms/trial"]
     rows = [head]
     for arm in sorted(summary.arms, key=lambda arm: measured.mean[arm][-1]):
-        row = [arm, *(f"{mean:.3f}" for mean in measured.mean[arm]), f"{measured.ranks[arm]:.2f}"]
+        row = [arm, *(f"{mean:.3f}" for mean in measured.mean[arm]), *[f"{measured.ranks[arm]:.2f}"] * ranked]
         row += [f"{summary.failed[arm]:.0%}", f"{summary.failed_late[arm]:.0%}"] * failing
         row += [f"{summary.tokens[arm]:.0f}"] * asking + [f"{1000 * summary.seconds[arm]:.1f}"]
         rows.append(row)

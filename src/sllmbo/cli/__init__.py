@@ -15,11 +15,19 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line, and exit with its code."""
     try:
+        sys.exit(_run())
+    except KeyboardInterrupt:  # while it still loads
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run() -> int:
+    try:
         for package in ("typer", "rich"):
             require(package, extra="cli", purpose="The command line")
     except MissingExtra as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        return 2
     from sllmbo.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])

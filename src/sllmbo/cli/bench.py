@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sllmbo._optional import require
 from sllmbo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def bench(
     ] = "llm-tpe,tpe+default",
     problems: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="Some of the suite's problems, or what their names begin with."),
+        typer.Option(metavar="NAME,...", help="Some of the suite's problems, or groups of them, such as hpobench."),
     ] = None,
     advisor: Annotated[
         list[str] | None,
@@ -94,6 +95,11 @@ def bench(
         from sllmbo.benchmarks.runner import make_plan, run_plan
         from sllmbo.benchmarks.summary import find_arm, to_text
 
+        if str(out) == ".":
+            raise ConfigError(f"--out {str(out)!r} must be a folder of its own; name a new one.")
+        if not tolerance >= 0.0:
+            raise ConfigError(f"--tolerance {tolerance:g} must not be negative.")
+        require("matplotlib", extra="bench", purpose="The command 'bench'")
         plan = make_plan(
             suite,
             methods=_listed(methods),
@@ -103,13 +109,15 @@ def bench(
             trials=trials,
         )
         first = "tpe+default" if "tpe+default" in plan.methods else plan.methods[0]
-        against = find_arm(baseline or first, plan.arms())
-        _tell_plan(progress, plan, out)
-        run_plan(plan, out, jobs=jobs, on_cell=lambda *done: _tell_cell(progress, *done))
+        find_arm(baseline or first, plan.arms())
+        _tell_plan(progress, plan)
+        run_plan(plan, out, jobs=jobs, on_cell=lambda *done: _tell_cell(progress, out, *done))
         if interrupts.happened:
             raise KeyboardInterrupt
         progress.status("summarising")
-        summary = write_report(out, read_results(out), baseline=against, tolerance=tolerance, label=label)
+        results = read_results(out)
+        against = baseline or ("tpe+default" if "tpe+default" in results.arms else first)
+        summary = write_report(out, results, baseline=against, tolerance=tolerance, label=label)
         progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
         print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
 
@@ -135,24 +143,30 @@ def read_seeds(text: str) -> list[int]:
     for part in _listed(text):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if found is None or int(found[2] or found[1]) < int(found[1]):
-            raise ConfigError(f"--seeds {text!r} must be numbers and ranges such as '0-19' or '1,5,10-12'.")
+            raise ConfigError(
+                f"--seeds {text!r} must be numbers and ranges, the smaller end first, such as '0-19' or '1,5,10-12'."
+            )
         seeds.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
     return seeds
 
 
-def _tell_plan(progress: Any, plan: Plan, folder: Path) -> None:
+def _tell_plan(progress: Any, plan: Plan) -> None:
     n_cells = len(plan.cells())
     progress.fact(
         "Studies",
-        f"{n_cells} of {plan.trials} trials: problems {', '.join(plan.problems)}; methods {', '.join(plan.arms())}; "
-        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}",
+        f"{n_cells}, each of {plan.trials} trials: problems {', '.join(plan.problems)}; "
+        f"methods {', '.join(plan.arms())}; {len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}",
     )
-    progress.keep(f"The finished studies are kept in {folder}; the same command goes on.")
 
 
-def _tell_cell(progress: Any, cell: Cell, record: dict[str, Any], done: int, total: int) -> None:
+def _tell_cell(progress: Any, folder: Path, cell: Cell, record: dict[str, Any], done: int, total: int) -> None:
+    from sllmbo.benchmarks.folder import lost_advice
     from sllmbo.benchmarks.results import arm_of
 
     failed = sum(trial["failed"] for trial in record["trials"])
     lost = f"  {failed} of {cell.trials} trials failed" if failed else ""
+    mute = lost_advice(record)
+    if mute:
+        lost += f"  no advice in {mute.total()} turns ({', '.join(mute)})"
+    progress.keep(f"The finished studies are kept in {folder}; the same command goes on.")
     progress.line(f"{done:>5}/{total}  {cell.problem}  {arm_of(cell.method, cell.advisor)}  seed {cell.seed}{lost}")
