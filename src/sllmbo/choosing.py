@@ -84,6 +84,14 @@ def choose(history: History) -> Choice | None:
     )
 
 
+def best_of(history: History) -> Choice | None:
+    """Return the best trial of *history* as it is, or None if none is complete: for ranks, which no repeat betters."""
+    best = history.best
+    if best is None or best.value is None:
+        return None
+    return Choice(trial=best.number, params=best.params, value=best.value, interval=None, repeats=0)
+
+
 def next_repeat(history: History) -> Observation | None:
     """
     Return the first observation of the configuration that is best evaluated again now.

@@ -250,6 +250,20 @@ def test_repeats_need_the_number_of_trials():
         LLMTPESampler("offline", repeats=True)
 
 
+def test_of_several_objectives_it_is_the_best_compromise_alone():
+    """Ranks of one configuration differ by what else was tried, which is no noise."""
+    study = optuna.create_study(
+        directions=["minimize", "minimize"], sampler=AdvisedSampler(None, init="default", seed=0)
+    )
+    for x in (0.5, 0.1, 0.5, 0.9, 0.5):
+        study.enqueue_trial({"x": x})
+    noise = iter(range(5))
+    study.optimize(lambda t: (t.suggest_float("x", 0.0, 1.0) + next(noise), 1 - t.params["x"]), n_trials=5)
+    choice = chosen(study)
+    assert (None, 0) == (choice.interval, choice.repeats)
+    assert choice.trial in {trial.number for trial in study.best_trials}
+
+
 def test_the_choice_is_known_by_its_number_in_the_study():
     """Also after trials that were abandoned, which no observation counts."""
     study = optuna.create_study(sampler=AdvisedSampler(None, init="default", seed=0))

@@ -212,6 +212,18 @@ def test_a_parameter_that_has_no_part_in_failing_is_left_out():
     assert odds[1] > 0.9
 
 
+def test_the_choice_none_is_no_missing_parameter():
+    """Failures on another branch, which lacks the parameter, say nothing against its choice None."""
+    branches = [{"est": "svm"}, *({"est": "rf", "mf": mf} for mf in ("sqrt", None))]
+    points = [branches[0] if i % 2 else branches[1 + i // 2 % 2] for i in range(30)]
+    history = History(
+        "minimize", tuple(Observation(i, p, state="failed" if i % 2 else "complete") for i, p in enumerate(points))
+    )
+    mf = optuna.distributions.CategoricalDistribution(("sqrt", None))
+    one, other = Feasibility({"mf": mf}, history).of([{"mf": "sqrt"}, {"mf": None}])
+    assert one == other
+
+
 def test_far_from_all_trials_the_odds_are_even():
     """What nobody has tried is neither safe nor forbidden."""
     points = [{"x": 0.01 * i, "y": 0.02 * (i % 5)} for i in range(20)]

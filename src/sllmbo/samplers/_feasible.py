@@ -146,7 +146,10 @@ def internal(
     space: Mapping[str, BaseDistribution], points: Sequence[Mapping[str, Any]]
 ) -> dict[str, NDArray[np.float64]]:
     """Return Optuna's internal values by parameter; not a number where a point has none."""
-    return {name: np.array([_internal(d, point.get(name)) for point in points]) for name, d in space.items()}
+    return {
+        name: np.array([_internal(d, point[name]) if name in point else np.nan for point in points])  # None is a choice
+        for name, d in space.items()
+    }
 
 
 def pool(space: SearchSpace, history: History, *, seed: int, turn: int | str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.study import Study
 
-from sllmbo.choosing import Choice, choose, count, next_repeat
+from sllmbo.choosing import Choice, best_of, choose, count, next_repeat
 from sllmbo.history import History
 from sllmbo.samplers._reader import Reader, counts
 from sllmbo.samplers._record import Decision
@@ -54,5 +54,6 @@ def chosen(study: Study) -> Choice | None:
         True
     """
     trials = all_trials(study)
-    choice = choose(Reader(None).history(study, trials))
+    history = Reader(None).history(study, trials)
+    choice = choose(history) if len(study.directions) == 1 else best_of(history)
     return choice and replace(choice, trial=[trial.number for trial in trials if counts(trial)][choice.trial])

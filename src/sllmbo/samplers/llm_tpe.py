@@ -45,7 +45,8 @@ class LLMTPESampler(AdvisedSampler):
         init: "llm" opens with one batch of diverse points, "random" with random ones, "default" with the default alone.
         n_opening: Trials of the opening.
         n_candidates: Configurations asked for at once after the opening; the first usable one is taken.
-        seed: Seed of everything that is drawn. The same seed and replies give the same trials, also after a resume.
+        seed: Seed of everything that is drawn. The same seed and replies give the same trials, with TPE also after a
+            resume (docs/adr/0008).
         on_failure: What happens when the advisor fails: "partner" lets the partner serve the trial, warns, and records
             it on the trial; "raise" raises.
         budget: What the questions of the study may cost (calls, tokens, US dollars), shared by all threads and

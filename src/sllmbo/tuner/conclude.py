@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from optuna.storages import BaseStorage
 
 from sllmbo.advisors.rules import RuleAdvisor
-from sllmbo.choosing import Choice, choose
+from sllmbo.choosing import Choice, best_of, choose
 from sllmbo.errors import TaskError
 from sllmbo.goals import INFEASIBLE
 from sllmbo.history import History, Observation
@@ -143,12 +143,7 @@ def conclude_study(tuner: Tuner, *, stop_reason: str, storage: str | BaseStorage
 
 
 def _winner(tuner: Tuner, history: History) -> Choice | None:
-    if len(tuner.study.directions) == 1:
-        return choose(history)
-    best = history.best
-    if best is None:
-        return None
-    return Choice(trial=best.number, params=best.params, value=best.value or 0.0, interval=None, repeats=0)
+    return choose(history) if len(tuner.study.directions) == 1 else best_of(history)
 
 
 def _value(tuner: Tuner, observation: Observation) -> float:
