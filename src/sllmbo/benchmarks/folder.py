@@ -22,7 +22,8 @@ from typing import Any
 
 from sllmbo.benchmarks.cell import Cell
 from sllmbo.benchmarks.suites import load_suite
-from sllmbo.errors import ConfigError
+from sllmbo.errors import AdviceError, ConfigError
+from sllmbo.samplers._ask import PAUSED
 from sllmbo.worth import NEITHER, PARTNERS
 
 RUN, CELLS, RESULTS = "run.json", "cells", "results.csv"
@@ -197,9 +198,14 @@ def unadvised(folder: Path) -> dict[tuple[str, str], tuple[int, int, str]]:
 
 
 def lost_advice(record: Mapping[str, Any]) -> Counter[str]:
-    """Return how many turns of a study got no advice, by the kind of failure."""
-    fallbacks = (trial.get("fallback") for trial in record["trials"])
-    return Counter(fallback["kind"] for fallback in fallbacks if fallback and fallback["kind"] != "AdviceError")
+    """Return how many turns of a study got no advice, by the kind of failure, that of pauses being what they follow."""
+    lost: Counter[str] = Counter()
+    kind = ""
+    for fallback in (trial.get("fallback") for trial in record["trials"]):
+        if fallback:
+            kind = kind if fallback["kind"] == PAUSED else fallback["kind"]
+            lost[kind] += kind != AdviceError.__name__
+    return +lost
 
 
 def write_results(folder: Path) -> None:

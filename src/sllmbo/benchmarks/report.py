@@ -61,7 +61,7 @@ def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str,
     if len(summary.seeds) < _FEW_SEEDS:
         facts.append(f"- Fewer than {_FEW_SEEDS} seeds: intervals are too narrow and tests tell nothing")
     facts += [
-        f"- Without advice: {arm_of(*asked)} in {lost} of its {turns} turns, for {reason}"
+        f"- Without advice: {arm_of(*asked)} in {lost} of its {turns} turns (mostly {reason})"
         for asked, (lost, turns, reason) in unadvised(folder).items()
     ]
     if guessed:
