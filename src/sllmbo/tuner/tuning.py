@@ -145,7 +145,7 @@ def tune(
         fixed_space: Whether the advisor may not edit the search space during the study. It may narrow ranges, and widen
             those that nobody gave, on evidence; what does not pay within 8 trials is undone.
         repeats: Whether the last two fifths of the trials may evaluate leaders again, on other folds and with another
-            seed, and the best configuration is chosen by all its values (docs/adr/0016).
+            seed, and the best configuration is chosen by all its values (docs/adr/0016). Not beside a pruner.
         transfer: Whether a study that begins starts from the best configurations of earlier studies in *storage*, of
             the same estimator on similar data, if an advisor opens it; or what it starts from in any case.
         ensemble: Average the best of so many different configurations, at the price of as many further trials: which
