@@ -65,7 +65,9 @@ def run(name: str, out: Path, jobs: int) -> None:
     command = [sys.executable, "-m", "sllmbo", "bench", "--suite", suite, "--methods", methods, "--seeds", seeds]
     command += [*(["--problems", problems] if problems else []), *(f"--advisor={advisor}" for advisor in advisors)]
     command += ["--trials", "50", "--jobs", str(jobs), "--label", "report", "--out", str(folder), *more]
-    subprocess.run(command, check=True, cwd=DATA)
+    code = subprocess.run(command, cwd=DATA).returncode
+    if code:  # it has said why
+        sys.exit(code)
     page = Path(__file__).parent.parent / "docs" / "results" / name
     page.mkdir(parents=True, exist_ok=True)
     for made in ("report.md", "anytime.png", "anytime-problems.png", "ranks.png"):
