@@ -54,6 +54,8 @@ _PACKAGES = (
     "lightgbm",
     "xgboost-cpu",
     "cmaes",
+    "hyperopt",
+    "smac",
     "torch",
 )
 _LONGEST_NAME = 40
