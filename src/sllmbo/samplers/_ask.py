@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from sllmbo.advisors import Advice, AdviceRequest
 from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
-from sllmbo.history import History, Refusal
+from sllmbo.history import History, Observation, Refusal
 from sllmbo.samplers._ahead import LATE
 from sllmbo.samplers._edits import applied_edits
 from sllmbo.samplers._record import FALLBACK, PARAMS, SOURCE, Decision
@@ -124,13 +124,8 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
         params, repairs = space.repair(dict(advice.params))
     except (SpaceError, TypeError, ValueError) as error:
         raise ReplyError(str(error)) from error
-    suggested: set[str] = set()
     for observation in history:
-        suggested |= set(observation.params)
-        lacking = set(params) - set(observation.params)
-        # Of a trial that did not end, or ran before there was such a parameter, the rest is not known.
-        in_part = bool(lacking) if observation.state != "complete" else not lacking <= suggested
-        if not in_part and is_repeat(params, observation.params, space):
+        if is_repeat(params, observation.params, space) and not _is_part(observation, params, history):
             raise ReplyError(f"repeats trial {observation.number}")
     if any(is_repeat(params, other, space) for other in others):
         raise ReplyError("repeats another candidate")
@@ -142,6 +137,14 @@ def decide(advice: Advice, space: SearchSpace, history: History, others: Sequenc
         prompt_version=advice.prompt_version,
         repairs=repairs,
     )
+
+
+def _is_part(observation: Observation, params: Mapping[str, Any], history: History) -> bool:
+    """Tell whether it is not known what *observation* had for all of *params*: it did not end, or came before them."""
+    lacking = set(params) - set(observation.params)
+    if observation.state != "complete":
+        return bool(lacking)
+    return any(all(name not in o.params for o in history[: observation.number]) for name in lacking)
 
 
 def is_repeat(params: Mapping[str, Any], tried: Mapping[str, Any], space: SearchSpace) -> bool:
