@@ -132,3 +132,18 @@ def tuned_anchors(task: Task, space: SearchSpace) -> Sequence[Decision]:
                 )
             )
     return anchors[:1]
+
+
+def check_together(method: str, *, several: bool, is_pruned: bool, repeats: bool) -> None:
+    """
+    Refuse what excludes each other.
+
+    Raises:
+        ConfigError: If a study of several objectives has a pruner, repeats or CMA-ES, or one has repeats and a pruner.
+    """
+    refused = {"method 'cma'": method == "cma", "a pruner": is_pruned, "repeats": repeats}
+    for name, is_wanted in refused.items():
+        if several and is_wanted:
+            raise ConfigError(f"A study of several objectives cannot have {name}; leave it out, or use a constraint.")
+    if is_pruned and repeats:
+        raise ConfigError("A study with a pruner cannot have repeats, which are whole evaluations; leave one out.")

@@ -44,7 +44,7 @@ from sllmbo.samplers._turns import abandon, all_trials
 from sllmbo.space import Categorical, Int, Parameter, SearchSpace
 from sllmbo.space.branches import extended
 from sllmbo.task import EarlierBest, Task
-from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, make_sampler, tuned_anchors
+from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, check_together, make_sampler, tuned_anchors
 from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
@@ -141,10 +141,7 @@ class Tuner:
         self.objectives = dict(objectives or {})
         task = Task(description=task) if isinstance(task, str) else task or Task()
         self.task = replace(task, constraints=tuple(map(str, self.constraints)), objectives=self.objectives)
-        if self.objectives:
-            _check_several(method, pruner, repeats=repeats)
-        if repeats and pruner is not None:
-            raise ConfigError("A study with a pruner cannot have repeats, which are whole evaluations; leave one out.")
+        check_together(method, several=bool(self.objectives), is_pruned=pruner is not None, repeats=repeats)
         self.advisor: Advisor | None = None
         if method in ADVISED:
             self.advisor = choose_advisor(
@@ -354,14 +351,6 @@ def without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
     return f"{scheme}://{login.partition(':')[0]}{at}{host}"
-
-
-def _check_several(method: str, pruner: BasePruner | None, *, repeats: bool) -> None:
-    """Refuse what a study of several objectives cannot have."""
-    refused = {"method 'cma'": method == "cma", "a pruner": pruner is not None, "repeats": repeats}
-    for name, is_wanted in refused.items():
-        if is_wanted:
-            raise ConfigError(f"A study of several objectives cannot have {name}; leave it out, or use a constraint.")
 
 
 def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
