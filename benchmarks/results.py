@@ -34,7 +34,6 @@ RUNS = {
     ),
     "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *WORST], "0-19"),
     "rivals": ("tables", "hpobench", RIVALS, ["rules"], "0-3"),
-    "modalities": ("modalities", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-9", "--trials", "30"),
     "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
     "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
     "failures": (
