@@ -164,9 +164,7 @@ class Counsel:
             later: How many trials come first.
             n_opening: How many turns the opening has, if it is one.
         """
-        if turns_to_wait(trials, turn) or (
-            n_opening and any(BATCH in trial.user_attrs and _turns.record_of(trial) for trial in trials)
-        ):
+        if turns_to_wait(trials, turn) or (n_opening and any(_opens(trial) is not None for trial in trials)):
             return
         purpose: _Purpose = "opening" if n_opening else "next"
         n = n_opening or self._n_candidates
