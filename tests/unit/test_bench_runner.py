@@ -251,6 +251,8 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path):
         (["--suite", "failures", "--methods", "x"], "The method 'x' must begin with one of"),
         (["--suite", "failures", "--seeds", "5-1"], "--seeds '5-1' must be numbers and ranges"),
         (["--suite", "failures", "--methods", "tpe", "--baseline", "gp"], "The baseline 'gp' must be one of"),
+        (["--suite", "failures", "--methods", ","], "--methods ',' names nothing; name at least one"),
+        (["--suite", "failures", "--jobs", "0"], "--jobs 0 must be at least 1"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(tmp_path, options, sentence):

@@ -470,6 +470,19 @@ class _Counting(RandomSampler):
         self.calls.append("reseed")
 
 
+def test_studies_side_by_side_in_memory_do_not_mix_their_trials():
+    """Each numbers its trials from 0, and what the user gave in one is nothing to the other."""
+    sampler = LLMTPESampler(ScriptedAdvisor(random_points), seed=3)
+    study, other = (optuna.create_study(sampler=sampler) for _ in range(2))
+    other.enqueue_trial({"lr": 0.5})
+    trial = study.ask()
+    other.ask()
+    objective(trial)
+    alone = optuna.create_study(sampler=LLMTPESampler(ScriptedAdvisor(random_points), seed=3)).ask()
+    objective(alone)
+    assert trial.params == alone.params
+
+
 def test_hooks_reach_the_partner_once_per_trial():
     """Before and after each trial, failed and interrupted ones too, the partner's hook is called exactly once."""
     partner = _Counting()

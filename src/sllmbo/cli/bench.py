@@ -97,13 +97,16 @@ def bench(
 
         if str(out) == ".":
             raise ConfigError(f"--out {str(out)!r} must be a folder of its own; name a new one.")
+        for option, number in (("--trials", trials), ("--jobs", jobs)):
+            if number < 1:
+                raise ConfigError(f"{option} {number} must be at least 1.")
         if not tolerance >= 0.0:
             raise ConfigError(f"--tolerance {tolerance:g} must not be negative.")
         require("matplotlib", extra="bench", purpose="The command 'bench'")
         plan = make_plan(
             suite,
-            methods=_listed(methods),
-            problems=None if problems is None else _listed(problems),
+            methods=_listed(methods, "--methods"),
+            problems=None if problems is None else _listed(problems, "--problems"),
             advisors=advisor or ["rules"],
             seeds=read_seeds(seeds),
             trials=trials,
@@ -124,8 +127,11 @@ def bench(
     return run_session(work, progress, interrupts, debug=debug)
 
 
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _listed(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"{option} {text!r} names nothing; name at least one, with commas between them.")
+    return names
 
 
 def read_seeds(text: str) -> list[int]:
@@ -140,7 +146,7 @@ def read_seeds(text: str) -> list[int]:
         [0, 1, 2, 7]
     """
     seeds: list[int] = []
-    for part in _listed(text):
+    for part in _listed(text, "--seeds"):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if found is None or int(found[2] or found[1]) < int(found[1]):
             raise ConfigError(

@@ -138,7 +138,7 @@ class AdvisedSampler(BaseSampler):
         self._forget()
 
     def _forget(self) -> None:
-        self._open: dict[int, Open] = {}
+        self._open: dict[tuple[str, int], Open] = {}
         self._reader = self._counsel.reader
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class AdvisedSampler(BaseSampler):
         if self._open:  # told by another sampler object
             for other in trials:
                 if other.state.is_finished():
-                    self._open.pop(other._trial_id, None)
+                    self._open.pop((study.study_name, other._trial_id), None)
         enqueued = _turns.is_enqueued(trial)
         repeated = None if enqueued else _turns.pending_request(trials, trial.number)
         turn = None if enqueued or repeated else self._reader.free_turn(trials, trial.number)
@@ -174,7 +174,7 @@ class AdvisedSampler(BaseSampler):
         study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
         if decision is not None:
             write(study, trial, decision)
-        self._open[trial._trial_id] = Open(turn, _turns.stream(record), decision)
+        self._open[study.study_name, trial._trial_id] = Open(turn, _turns.stream(record), decision)
         self._partner.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -310,7 +310,7 @@ class AdvisedSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
-        self._open.pop(trial._trial_id, None)
+        self._open.pop((study.study_name, trial._trial_id), None)
         error = error_in_optimize() if state == TrialState.FAIL else None
         if state == TrialState.FAIL and not isinstance(error, KeyboardInterrupt):
             if FAILURE not in trial.user_attrs:
@@ -324,14 +324,14 @@ class AdvisedSampler(BaseSampler):
     # Deciding.
 
     def _opened(self, study: Study, trial: FrozenTrial) -> Open:
-        opened = self._open.get(trial._trial_id)
+        opened = self._open.get((study.study_name, trial._trial_id))
         if opened is None:  # started by another sampler object
             stored = study._storage.get_trial(trial._trial_id)
             record = stored.system_attrs.get(_turns.TURN)
             if record is None:
                 record = {"turn": _turns.free_turn(_turns.all_trials(study), trial.number)}
             opened = Open(record["turn"], _turns.stream(record), Decision.from_attrs(stored.user_attrs))
-            self._open[trial._trial_id] = opened
+            self._open[study.study_name, trial._trial_id] = opened
         return opened
 
     def _role(self, study: Study, trial: FrozenTrial, opened: Open) -> Role:
