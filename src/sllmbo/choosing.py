@@ -33,6 +33,8 @@ _PASSES = 5
 """How often variances and effects are estimated in turn; more change nothing that matters."""
 _LEAST_SHARE = 0.25
 """At least this share of what the better half differs by is taken for true differences."""
+_TIED = 1e-9
+"""A better half that differs by less than this share of the noise is tied: its true differences are then a guess."""
 _HUGE = 1e100
 """Larger values are left out of estimates: sums of their squares could overflow."""
 _QUIET = 0.01
@@ -200,11 +202,13 @@ class _Belief:
             values[i, list(again)] = self.sign * _values(again)
         counts, repeats = seen.sum(axis=1), _repeats(tried)
         effects, free, variance = np.zeros(seen.shape[1]), 0.0, math.nan
+        scale = _noise(tried) or float(np.var([_values(again).mean() for again in tried])) or 1.0
         for _ in range(_PASSES):
             rest = seen * (values - effects)
             means = rest.sum(axis=1) / counts
             top = means >= np.median(means)
-            differences = float(np.var(means[top])) or 1.0
+            differences = float(np.var(means[top]))
+            differences = differences if differences > _TIED * scale else scale
             squares = float(((rest - seen * means[:, None]) ** 2).sum())
             self.noise = (_PRIOR_WEIGHT * differences + squares) / (_PRIOR_WEIGHT + repeats - free)
             noise = self.noise * float(np.mean(1.0 / counts[top]))

@@ -11,13 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from sllmbo.choosing import noise
 from sllmbo.history import History, Observation
 from sllmbo.usage import Usage
 
 PARTNERS = frozenset(
-    ("tpe", "random", "gp", "cma", "qmc", "grid", "bruteforce", "nsgaii", "nsgaiii", "auto", "hyperopt", "smac")
+    (
+        "tpe",
+        "random",
+        "gp",
+        "cma",
+        "qmc",
+        "grid",
+        "bruteforce",
+        "nsgaii",
+        "nsgaiii",
+        "auto",
+        "hyperopt",
+        "smac",
+        "partner",
+    )
 )
-"""Sources that are classical samplers."""
+"""Sources that are classical samplers, as `sllmbo.samplers` names them."""
 
 NEITHER = frozenset(("", "default", "tuned-default", "transfer", "user", "repeat"))
 """Sources that are neither the advisor nor its partner: what is known or asked for beforehand, and repeats."""
@@ -64,6 +79,8 @@ class Worth:
     """
     interval: tuple[float, float] | None
     """Of 95 % for the difference (Newcombe's, from Wilson's score intervals)."""
+    noisy: bool = False
+    """Whether repeats have shown that values are noisy: gains are of single values, and partly luck."""
     usage: Usage
     """What all questions to the advisor have cost, also those that brought no trial."""
 
@@ -72,13 +89,15 @@ class Worth:
         """Whether the advisor was worth its price, in one sentence."""
         n, found = self.advisor_trials, self.advisor_improvements
         if not n:
-            return "no trial came from an advisor"
+            nothing = "no trial came from an advisor"
+            return f"the advisor did not pay: {nothing}{self._cost()}" if self.usage.calls else nothing
         score = f"{found} of {_counted(self.improvements, 'improvement')}"
         if n < ENOUGH:
             return f"too few trials to tell (n={n}): the advisor found {score}{self._cost()}"
         if not found:
             return f"the advisor did not pay: {score} in {n} trials{self._cost()}"
-        worth = f"worth {self.advisor_gain:.3g} (of {self.gain:.3g})"
+        noisy = " in single noisy values" if self.noisy else ""
+        worth = f"worth {self.advisor_gain:.3g} (of {self.gain:.3g}){noisy}"
         return f"the advisor found {score}, {worth}{self._cost()}{self._compared()}"
 
     def _cost(self) -> str:
@@ -109,6 +128,7 @@ class Worth:
             "advisor_gain": self.advisor_gain,
             "difference": self.difference,
             "interval": list(self.interval) if self.interval is not None else None,
+            "noisy": self.noisy,
             "usage": self.usage.to_json(),
             "sources": {
                 name: {
@@ -168,6 +188,7 @@ def measure_worth(
         advisor_gain=math.fsum(source.gain for source in advisors),
         difference=difference,
         interval=interval,
+        noisy=bool(noise(history)),
         usage=usage if usage is not None else Usage(),
     )
 

@@ -153,6 +153,15 @@ def test_a_value_too_large_to_reckon_with_decides_nothing(huge):
     assert next_repeat(kept) == next_repeat(seen)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_ties_among_the_better_half_leave_an_interval_in_the_unit_of_the_values(scale):
+    """Where the better half is tied, what it truly differs by is guessed from the noise, whatever the unit."""
+    tied = [*((float(i), 0.95) for i in range(6)), (10.0, 0.8), (11.0, 0.7), (12.0, 0.6), (13.0, 0.5)]
+    repeated = [(x, scale * value) for x, value in (*tied, (0.0, 0.95), (1.0, 0.94))]
+    low, high = choose(history(*repeated, direction="maximize")).interval
+    assert 0.93 * scale < low < high < 0.97 * scale
+
+
 def test_few_trials_and_parameters_of_any_kind_are_no_trouble():
     """Two configurations are enough, and they need not have the same parameters."""
     points = [{"c": "a"}, {"c": None, "x": 5.0}, {"z": 1}]

@@ -48,7 +48,7 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
     _tell_sources(progress, result)
     progress.line()
     progress.fact("Advisor", _cost(result))
-    if result.advisor and result.worth is not None:
+    if result.worth is not None and (result.advisor or result.worth.advisor_trials or result.usage.calls):
         progress.fact("Worth", result.worth.verdict)
     files = [RESULT, TRIALS, BEST, *([ESTIMATOR] if result.estimator is not None else [])]
     progress.fact("Files", f"{', '.join(files)} in {folder}")
@@ -57,11 +57,21 @@ def tell_result(progress: Progress, result: TuneResult, folder: Path) -> None:
 def _against_default(result: TuneResult) -> str:
     if result.default_value is None:
         return ""
-    if result.gain is None or not result.gain:
-        return ": the default configuration, which no trial has bettered"
-    if result.gain < 0:  # an estimate, against a single value
-        return f" (default {number(result.default_value)} in one value)"
-    return f" (default {number(result.default_value)}, better by {_share(result.gain, result.default_value)})"
+    default = number(result.default_value)
+    if result.best_params == _default(result):
+        better = "is the best compromise" if result.objectives else "no trial has bettered"
+        return f": the default configuration, which {better}"
+    if not result.gain:
+        return f" (default {default}, the same)"
+    if result.gain < 0 and not result.objectives:  # an estimate, against a single value
+        return f" (default {default} in one value)"
+    than = "better" if result.gain > 0 else "worse"
+    return f" (default {default}, {than} by {_share(abs(result.gain), result.default_value)})"
+
+
+def _default(result: TuneResult) -> Mapping[str, Any]:
+    """Return the default configuration, as far as it has a value."""
+    return next((t["params"] for t in result.trials if t["source"] == "default" and t["state"] == "complete"), {})
 
 
 def _chosen(interval: tuple[float, float], repeats: int) -> str:
@@ -106,12 +116,12 @@ def _tell_shortlist(progress: Progress, result: TuneResult) -> None:
 
 
 def _share(gain: float, than: float) -> str:
-    percent = f", {100 * gain / abs(than):.2g} %" if than else ""
+    percent = f", {100 * gain / abs(than):.2g} %" if gain < 0.99 * abs(than) else ""
     return f"{gain:.3g}{percent}"
 
 
 def _params(result: TuneResult) -> list[str]:
-    default: Mapping[str, Any] = next((t["params"] for t in result.trials if t["source"] == "default"), {})
+    default = _default(result)
     return [
         f"{name}={short(value)}" + (f" (was {short(default[name])})" if default.get(name, value) != value else "")
         for name, value in result.best_params.items()
@@ -119,8 +129,9 @@ def _params(result: TuneResult) -> list[str]:
 
 
 def _tell_sources(progress: Progress, result: TuneResult) -> None:
-    progress.line(f"{'source':<15}{'trials':>7}{'improvements':>14}{'gain':>11}{'calls':>7}{'tokens':>9}", "bold")
     earned = result.worth.sources if result.worth is not None else {}
+    more = f"{'gain':>11}{'calls':>7}{'tokens':>9}" if earned else ""
+    progress.line(f"{'source':<15}{'trials':>7}{'improvements':>14}{more}", "bold")
     for source, counts in result.sources.items():
         line = f"{source:<15}{counts['trials']:>7}{counts['improvements']:>14}"
         own = earned.get(source)
@@ -154,13 +165,11 @@ def _earned(source: SourceWorth) -> str:
 
 def _cost(result: TuneResult) -> str:
     usage = result.usage
-    if not result.advisor:
-        return "nobody was asked"
     if not usage.calls:
-        return result.advisor
+        return result.advisor or "nobody was asked"
+    who = result.advisor or "nobody now, and before"
     cost = f"{usage.cost_usd:.4f} USD" if usage.cost_usd is not None else "price unknown"
-    tokens = usage.input_tokens + usage.output_tokens
-    return f"{result.advisor}: {usage.calls} calls, {tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
+    return f"{who}: {usage.calls} calls, {usage.tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
 
 
 def tell_next_steps(

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from sllmbo.cli.progress import HEADINGS, Progress, duration
+from sllmbo.samplers._repeats import REPEAT
 from sllmbo.tuner.result import trial_records
 from sllmbo.tuner.transfer import CARD, TRANSFER
 from sllmbo.tuner.tuner import SPACE
@@ -99,7 +100,8 @@ class Watch:
         records = trial_records(study)
         best = None  # of several objectives there is none
         if len(study.directions) == 1:
-            best = next((record["value"] for record in reversed(records) if record["improved"]), None)
+            kept = [r["value"] for r in records if r["state"] == "complete" and r["source"] != REPEAT]
+            best = max(kept, default=None) if study.direction is StudyDirection.MAXIMIZE else min(kept, default=None)
         for record in records:
             if record["number"] == trial.number:
                 self._progress.trial(record, best)

@@ -28,6 +28,7 @@ from sllmbo.samplers._edits import Box
 from sllmbo.samplers._feasible import FEASIBLE, Feasibility, internal, pool
 from sllmbo.samplers._judge import turned_down
 from sllmbo.samplers._ratio import density_ratio, good_draws
+from sllmbo.worth import PARTNERS
 
 _PENDING = "tpe:relative_params"
 """Where Optuna's TPE looks for the values of running trials (its constant liar), in pieces."""
@@ -47,9 +48,10 @@ def reseed(sampler: BaseSampler, seed: int) -> None:
 
 
 def source_of(sampler: BaseSampler) -> str:
-    """Return the source of the trials that *sampler* serves: "tpe", "random", "gp", ..."""
+    """Return the source of the trials that *sampler* serves: "tpe", "random", ..., "partner" for samplers of others."""
     name = type(sampler).__name__.removesuffix("Sampler").lower()
-    return {"cmaes": "cma"}.get(name, name)
+    name = {"cmaes": "cma"}.get(name, name)
+    return name if name in PARTNERS else "partner"
 
 
 class Partner:

@@ -114,15 +114,19 @@ def conclude_study(tuner: Tuner, *, stop_reason: str, storage: str | BaseStorage
     if best is None:
         raise TaskError(_nothing_found(history, stop_reason))
     default = next((o for o in history.complete() if o.source == "default"), None)
+    value = _value(tuner, history[best.trial]) if tuner.objectives else best.value
+    default_value = _value(tuner, default) if default is not None else None
+    if default is not None and default.params == best.params:  # its expected value, not its first one
+        default_value = value
     measured = (*(constraint.name for constraint in tuner.constraints), *tuner.objectives)
     return TuneResult(
         metric=tuner.task.metric,
         direction=tuner.task.direction,
-        best_value=_value(tuner, history[best.trial]) if tuner.objectives else best.value,
+        best_value=value,
         best_interval=best.interval,
         n_repeats=best.repeats,
         best_params=dict(best.params),
-        default_value=_value(tuner, default) if default is not None else None,
+        default_value=default_value,
         measures={name: history[best.trial].details[name] for name in measured},
         constraints=tuple(map(str, tuner.constraints)),
         objectives=dict(tuner.objectives),
@@ -133,7 +137,7 @@ def conclude_study(tuner: Tuner, *, stop_reason: str, storage: str | BaseStorage
         n_infeasible=sum(record["state"] == INFEASIBLE for record in records),
         sources=count_sources(records),
         usage=total_usage(tuner.study),
-        worth=study_worth(tuner.study),
+        worth=study_worth(tuner.study) if not tuner.objectives else None,
         stop_reason=stop_reason,
         study=tuner.study.study_name,
         storage=without_password(storage) if isinstance(storage, str) else None,

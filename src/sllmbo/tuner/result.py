@@ -86,7 +86,7 @@ class TuneResult:
     pareto: tuple[Mapping[str, Any], ...] = ()
     """With several objectives: "number", "params" and "values" (by name) of the trials than which none is better."""
     sources: Mapping[str, Mapping[str, int]]
-    """Per source how many trials it served, and how many of them were the best so far: "trials", "improvements"."""
+    """Per source how many trials it served, and how many of them were improvements: "trials", "improvements"."""
     usage: Usage
     """What the advisor has cost, over the whole study."""
     worth: Worth | None = None
@@ -99,7 +99,10 @@ class TuneResult:
     estimator_name: str = ""
     """What was tuned; of several estimators the one that won."""
     shortlist: tuple[Mapping[str, Any], ...] = ()
-    """Of several estimators: each with the "reason" it was tried, "trials", "failed", "default_value", "best_value"."""
+    """
+    Of several estimators: each with the "reason" it was tried, "trials", "failed", "default_value" and "best_value";
+    infeasible trials count as failed.
+    """
     advisor: str = ""
     """Who advised: "rules (no chat model)", a chat model's name, "" if nobody."""
     notes: tuple[str, ...] = ()
@@ -114,8 +117,8 @@ class TuneResult:
         """How much better the best value is than the default's; positive is better. None without a default."""
         if self.default_value is None:
             return None
-        gain = self.best_value - self.default_value
-        return -gain if self.direction == "minimize" else gain
+        better, worse = self.best_value, self.default_value
+        return worse - better if self.direction == "minimize" else better - worse
 
     def to_json(self) -> dict[str, Any]:
         """Return what `sllmbo tune --json` prints."""
@@ -200,10 +203,18 @@ class TuneResult:
 
 
 def trial_records(study: Study) -> list[dict[str, Any]]:
-    """Return one record per finished trial that was not abandoned, in order; the columns of trials.csv."""
-    front: list[tuple[float, ...]] = []
-    records = []
+    """
+    Return one record per finished trial that was not abandoned, in order; the columns of trials.csv.
+
+    An improvement betters all trials before it and the default configuration (without one, the first complete trial).
+    """
     finished = [trial for trial in all_trials(study) if trial.state.is_finished() and not is_abandoned(trial)]
+    known = [
+        (trial.user_attrs.get(SOURCE), losses) for trial in finished if (losses := _losses(study, trial)) is not None
+    ]
+    default = next((losses for source, losses in known if source == "default"), None)
+    front = [default] if default is not None else [losses for _, losses in known[:1]]
+    records = []
     for trial in finished:
         losses = _losses(study, trial)
         first = trial.user_attrs.get(SOURCE) != REPEAT  # a luckier value is no better configuration
@@ -282,15 +293,16 @@ def shortlist_records(study: Study, records: Sequence[Mapping[str, Any]]) -> tup
     found = []
     for name in told:
         own = [record for record in records if record["params"].get(ROOT) == name]
-        values = [record["value"] for record in own if record["value"] is not None]
+        kept = [record for record in own if record["state"] == "complete" and record["source"] != REPEAT]
+        values = [record["value"] for record in kept]
         best = min(values, default=None) if history.direction == "minimize" else max(values, default=None)
-        default = next((record["value"] for record in own if record["source"] == "default"), None)
+        default = next((record["value"] for record in kept if record["source"] == "default"), None)
         found.append(
             {
                 "estimator": name,
                 "reason": told[name],
                 "trials": len(own),
-                "failed": sum(record["state"] == "fail" for record in own),
+                "failed": sum(record["state"] in ("fail", INFEASIBLE) for record in own),
                 "default_value": default,
                 "best_value": best,
             }
@@ -302,7 +314,7 @@ def shortlist_records(study: Study, records: Sequence[Mapping[str, Any]]) -> tup
 
 
 def count_sources(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return per source how many trials it served, and how many of them were the best so far."""
+    """Return per source how many trials it served, and how many of them were improvements."""
     sources: dict[str, dict[str, int]] = {}
     for record in records:
         counts = sources.setdefault(record["source"], {"trials": 0, "improvements": 0})
