@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from sllmbo.choosing import noise
 from sllmbo.history import History, Observation
 from sllmbo.usage import Usage
 
@@ -160,6 +159,7 @@ def measure_worth(
     *,
     usage_by_source: Mapping[str, Usage] | None = None,
     partners: Collection[str] = PARTNERS,
+    noisy: bool = False,
 ) -> Worth:
     """
     Return what each source of *history* has earned.
@@ -169,6 +169,7 @@ def measure_worth(
         usage: What all questions to the advisor have cost.
         usage_by_source: What the answers behind the trials of a source have cost.
         partners: Sources that are classical samplers; any other that is not in `NEITHER` is the advisor.
+        noisy: Whether repeats have shown that values are noisy.
     """
     finished = [o for o in history if o.state != "running"]
     steps = improvements(history)
@@ -188,7 +189,7 @@ def measure_worth(
         advisor_gain=math.fsum(source.gain for source in advisors),
         difference=difference,
         interval=interval,
-        noisy=bool(noise(history)),
+        noisy=noisy,
         usage=usage if usage is not None else Usage(),
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sllmbo.choosing import noise
 from sllmbo.errors import TaskError
 from sllmbo.goals import INFEASIBLE, on_front
 from sllmbo.history import Direction
@@ -340,7 +341,8 @@ def study_worth(study: Study) -> Worth:
         if written and FALLBACK not in trial.user_attrs and not is_abandoned(trial):
             source = str(trial.user_attrs.get(SOURCE, ""))
             by_source[source] = by_source.get(source, Usage()) + Usage.from_json(written)
-    return measure_worth(study_history(study), total_usage(study), usage_by_source=by_source)
+    history = study_history(study)
+    return measure_worth(history, total_usage(study), usage_by_source=by_source, noisy=bool(noise(history)))
 
 
 def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:
