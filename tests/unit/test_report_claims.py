@@ -73,7 +73,7 @@ def test_what_the_grammar_does_not_cover_is_never_a_claim(words):
 
 
 @pytest.mark.parametrize(
-    "words", ["Near the default, to learn what matters: C=3.", "", "Take a large step.", "\x00p0\x00"]
+    "words", ["Around the default, to learn what matters: C=3.", "", "Take a large step.", "\x00p0\x00"]
 )
 def test_words_without_an_outcome_claim_nothing(words):
     """What says nothing about better or worse is no claim."""

@@ -225,6 +225,15 @@ def test_opening_starts_with_what_is_published(rows, names):
     assert "arXiv 2407.04491" in tuned.rationale
 
 
+def test_reasons_speak_of_a_default_only_where_there_is_one():
+    """Without one, the opening is around the middle and names every value."""
+    space = SearchSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0)})
+    advice = RuleAdvisor().suggest(_request(space, n=4, purpose="opening"))
+    assert {"around the middle", "across the space"} == {one.origin for one in advice}
+    assert not [one for one in advice if "default" in one.rationale]
+    assert all(f"{name}=" in one.rationale for one in advice for name in space)
+
+
 def test_what_is_published_is_tried_before_the_rules_guess():
     """Asked for the next trial, the advisor gives what is published first, and nothing of it twice."""
     default = _complete(0, _design().default_params(), 0.8)

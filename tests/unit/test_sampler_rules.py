@@ -27,7 +27,7 @@ from sllmbo.errors import AdviceError, ConfigError
 from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler, study_history
 from sllmbo.samplers._record import BATCH, FALLBACK, PARAMS, REPAIRS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
-from sllmbo.space import Categorical, Float, Int, SearchSpace
+from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.task import Task
 from sllmbo.testing import HOSTILE, ScriptedAdvisor, always_raising
 from sllmbo.usage import Usage
@@ -233,6 +233,31 @@ def test_narrowed_range_of_the_objective_wins_over_the_declared_one():
     study = run(LLMSampler(ScriptedAdvisor(GOOD), space=SPACE, init="default", seed=0), 2, narrowed)
     assert {**GOOD, "lr": 0.15} == study.trials[1].params
     assert ["lr"] == [repair["parameter"] for repair in study.trials[1].user_attrs[REPAIRS]]
+
+
+def test_a_declared_space_that_the_objective_does_not_have_is_warned_of_once(caplog):
+    """Range, kind and name: what the objective suggests otherwise is said once for each parameter."""
+    space = SearchSpace({**SPACE, "extra": Float(0.0, 1.0, default=0.5), "depth": Int(1, 30, default=3)})
+    run(LLMTPESampler(ScriptedAdvisor(random_points), space=space, seed=0), 8)
+    told = [record.getMessage() for record in caplog.records if "search space has" in record.getMessage()]
+    assert [
+        "The sampler's search space has 'depth', but the objective suggests it from IntDistribution(high=10, "
+        "log=False, low=1, step=1), and values are moved there; declare what it suggests.",
+        "The sampler's search space has 'extra', but the objective does not suggest it; leave it out, or give it a "
+        "condition.",
+    ] == sorted(told)
+
+
+def test_a_space_that_the_objective_has_is_not_warned_of(caplog):
+    """Neither a wider range of the objective nor a condition is a mismatch."""
+    space = SearchSpace(
+        {
+            "x": Categorical([True, False], default=True),
+            "y": Float(0.2, 0.8, default=0.5, condition=When("x", (True,))),
+        }
+    )
+    run(LLMTPESampler(ScriptedAdvisor(random_points), space=space, seed=0), 8, conditional)
+    assert not [record for record in caplog.records if "search space has" in record.getMessage()]
 
 
 # Failures of the advisor.

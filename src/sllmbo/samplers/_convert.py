@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +78,26 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
         return bool(distribution._contains(distribution.to_internal_repr(value)))
     except (ValueError, TypeError):
         return False
+
+
+def mismatches(space: SearchSpace, trial: FrozenTrial) -> Iterator[tuple[str, str]]:
+    """Yield what of *space* the objective of *trial* does not suggest, as name and sentence."""
+    for name, parameter in space.items():
+        declared, suggested = to_distribution(parameter), trial.distributions.get(name)
+        if suggested is None:
+            if space.is_active(name, trial.params) and not declared.single():
+                yield name, "does not suggest it; leave it out, or give it a condition."
+        elif not _within(declared, suggested):
+            yield name, f"suggests it from {suggested}, and values are moved there; declare what it suggests."
+
+
+def _within(one: BaseDistribution, other: BaseDistribution) -> bool:
+    if isinstance(one, CategoricalDistribution):
+        return all(contains(other, choice) for choice in one.choices)
+    if isinstance(other, CategoricalDistribution):
+        return False
+    low, high, least, most = (getattr(d, end) for d in (one, other) for end in ("low", "high"))
+    return bool(least <= low and high <= most)
 
 
 def repair_into(distribution: BaseDistribution, value: object) -> Any:

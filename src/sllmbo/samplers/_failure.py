@@ -33,6 +33,11 @@ def warn_of(error: Exception, trial: FrozenTrial, *, advisor: Advisor | None, sa
     )
 
 
+def warn_of_mismatch(name: str, sentence: str) -> None:
+    """Warn that the objective does not suggest parameter *name* as the sampler's search space has it."""
+    _logger.warning("The sampler's search space has %r, but the objective %s", name, sentence)
+
+
 def fall_back(error: Exception, *, partner: str) -> Decision:
     """Return the decision that the partner serves the whole trial because the advisor failed with *error*."""
     usage = error.usage if isinstance(error, AdviceError) else None

@@ -26,6 +26,7 @@ from sllmbo.samplers._convert import (
     contains,
     cut,
     from_distributions,
+    mismatches,
     repair_into,
     to_distribution,
     to_distributions,
@@ -33,7 +34,7 @@ from sllmbo.samplers._convert import (
 )
 from sllmbo.samplers._counsel import Counsel, OnFailure
 from sllmbo.samplers._edits import Box, Edits, box_of
-from sllmbo.samplers._failure import describe_error, error_in_optimize
+from sllmbo.samplers._failure import describe_error, error_in_optimize, warn_of_mismatch
 from sllmbo.samplers._feasible import is_known
 from sllmbo.samplers._open import Init, Open, Role, check_arguments
 from sllmbo.samplers._partner import Partner
@@ -139,10 +140,11 @@ class AdvisedSampler(BaseSampler):
 
     def _forget(self) -> None:
         self._open: dict[tuple[str, int], Open] = {}
+        self._told: set[str] = set()
         self._reader = self._counsel.reader
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_open", "_reader")}
+        return {name: value for name, value in vars(self).items() if name not in ("_open", "_told", "_reader")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -311,6 +313,11 @@ class AdvisedSampler(BaseSampler):
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
         self._open.pop((study.study_name, trial._trial_id), None)
+        if self._space is not None and state == TrialState.COMPLETE and self.edits != "all":
+            for name, sentence in mismatches(self._space, trial):
+                if name not in self._told:
+                    self._told.add(name)
+                    warn_of_mismatch(name, sentence)
         error = error_in_optimize() if state == TrialState.FAIL else None
         if state == TrialState.FAIL and not isinstance(error, KeyboardInterrupt):
             if FAILURE not in trial.user_attrs:

@@ -35,12 +35,13 @@ def published(
 
 def filling(space: SearchSpace, rng: np.random.Generator) -> Iterator[Proposal]:
     """
-    Yield points without end that fill the box around the default and the whole space, in turns.
+    Yield points without end that fill the box around the default (or the middle) and the whole space, in turns.
 
     The points follow the additive recurrence of Roberts (The Unreasonable Effectiveness of Quasirandom Sequences, 2018)
     from a random start.
     """
-    base = completed(space, {})
+    base, default = completed(space, {}), space.default_params()
+    centre = "the default" if default is not None else "the middle"
     ratio = _generalised_golden_ratio(len(space))
     increments = ratio ** -np.arange(1, len(space) + 1)
     start = rng.random(len(space))
@@ -48,14 +49,12 @@ def filling(space: SearchSpace, rng: np.random.Generator) -> Iterator[Proposal]:
         places = dict(zip(space, ((start + (index + 1) * increments) % 1.0).tolist(), strict=True))
         if index % 2 == 0:
             near = completed(space, {name: _near(space[name], base.get(name), place) for name, place in places.items()})
-            yield Proposal(
-                "around the default", near, f"Near the default, to learn what matters: {_changes(base, near)}."
-            )
+            changes = _changes(default or {}, near)
+            yield Proposal(f"around {centre}", near, f"Around {centre}, to learn what matters: {changes}.")
         else:
             far = completed(space, {name: space[name].from_unit(place) for name, place in places.items()})
-            yield Proposal(
-                "across the space", far, f"Far from the default, where little is known: {_changes(base, far)}."
-            )
+            changes = _changes(default or {}, far)
+            yield Proposal("across the space", far, f"From across the space, of which little is known: {changes}.")
 
 
 def every_configuration(space: SearchSpace, resolution: int) -> Iterator[dict[str, Scalar]]:
