@@ -331,6 +331,50 @@ def test_the_folder_of_a_tuning_is_enough(tmp_path, monkeypatch):
     assert (folder / "report.html").exists()
 
 
+def tune_tree(storage, n_trials, **options):
+    from sklearn.datasets import load_iris
+
+    import sllmbo
+
+    X, y = load_iris(return_X_y=True)
+    tree = "sklearn.tree.DecisionTreeClassifier"
+    given = {"metric": "accuracy", "cv": 2, "llm": "offline", "seed": 3, "storage": storage, "study_name": "m"}
+    return sllmbo.tune(tree, X, y, n_trials=n_trials, **given, **options)
+
+
+def test_an_estimator_of_an_older_result_is_not_offered(tmp_path):
+    """After the study has gone on, its file is not the configuration that is recommended: the parameters are told."""
+    storage = optuna.storages.InMemoryStorage()
+    tune_tree(storage, 2).save(tmp_path)
+    study = optuna.load_study(study_name="m", storage=storage)
+    assert report.collect(study, tmp_path).estimator_file
+    tune_tree(storage, 4)
+
+    facts = report.collect(study, tmp_path)
+
+    assert "" == facts.estimator_file
+    assert facts.answer.heldout_value is None
+    assert "its held-out scores and its fitted estimator are left out" in " ".join(facts.notes)
+    assert "params = {" in report.to_markdown(facts)
+
+
+def test_an_ensemble_is_told_apart_from_the_best_configuration(tmp_path):
+    """Its size, its values and what is loaded stand in the facts, in Markdown and on the page."""
+    storage = optuna.storages.InMemoryStorage()
+    result = tune_tree(storage, 6, ensemble=5)
+    result.save(tmp_path)
+    study = optuna.load_study(study_name="m", storage=storage)
+    n = len(result.ensemble)
+
+    facts = report.collect(study, tmp_path)
+
+    found = facts.answer.ensemble, facts.answer.ensemble_value, facts.answer.heldout_ensemble
+    assert (n, result.ensemble_value, result.heldout_ensemble) == found
+    for told in (report.to_markdown(facts), report.to_html(study, facts)):
+        assert f"is an ensemble of {n} configuration" in told
+        assert f"# the ensemble of {n}, a pickle" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -89,6 +89,19 @@ def heldout(answer: Answer) -> str:
     return f"{text}; {versus}, so it is {than} by {share(answer.heldout_gain, answer.heldout_default)}"
 
 
+def ensemble(answer: Answer) -> str:
+    """Return how the ensemble does that was saved; empty without one."""
+    if not answer.ensemble or answer.ensemble_value is None:
+        return ""
+    held = answer.heldout_ensemble
+    seen = f", and {number(held, 5)} on rows that no trial saw" if held is not None else ""
+    return (
+        f"The fitted estimator is an ensemble of {counted(answer.ensemble, 'configuration')}. It has "
+        f"{number(answer.ensemble_value, 5)} over the folds, by which it was selected{seen}. All else in this report "
+        "is of the best configuration alone."
+    )
+
+
 def trials(facts: Facts) -> str:
     """Return how the trials ended."""
     ended = sum(n for state, n in facts.states.items() if state != "running")
@@ -178,9 +191,11 @@ def loading(facts: Facts) -> str:
     """Return Python code that gets what was found."""
     assert facts.answer is not None
     if facts.estimator_file:
+        n = facts.answer.ensemble
         return (
             "import joblib\n\n"
-            f"estimator = joblib.load({facts.estimator_file!r})  # a pickle: load only what you trust\n"
+            f"estimator = joblib.load({facts.estimator_file!r})  # {f'the ensemble of {n}, ' if n else ''}a pickle: "
+            "load only what you trust\n"
             "estimator.predict(X)  # raw rows with the columns of the training data"
         )
     lines = [f"    {name!r}: {value!r}," for name, value in facts.answer.params.items()]

@@ -56,6 +56,11 @@ class Answer:
     """On rows that no trial saw, from a saved result."""
     heldout_default: float | None
     heldout_gain: float | None
+    ensemble: int
+    """How many configurations a saved result's estimator joins; 0 if it is this one alone."""
+    ensemble_value: float | None
+    """The ensemble's value over the folds, by which it was selected."""
+    heldout_ensemble: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
     single = len(view.directions) == 1
     history = view.history()
     saved = _saved(folder, view)
+    current = saved if saved is not None and saved.n_trials == len(view.finished) else None
     notes: list[str] = list(saved.notes) if saved is not None else []
     if saved is not None and saved.constraints:
         notes.append(f"Trials have to keep: {', '.join(saved.constraints)}.")
@@ -175,7 +181,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         states=_states(view),
         started=min(begins).isoformat(sep=" ", timespec="minutes") if begins else "",
         seconds=_seconds(begins, ends),
-        answer=_answer(view, history, saved),
+        answer=_answer(view, history, current),
         leaders=_leaders(view, history) if single else _front(view),
         worth=study_worth(study) if single else None,
         importances=importances,
@@ -186,7 +192,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         spending=_spending(study),
         reasons=tuple(reasons_of(view, history)),
         notes=(*notes, *_lacking(view, history, saved, folder, importances)),
-        estimator_file=_estimator(folder, saved),
+        estimator_file=_estimator(folder, current),
     )
 
 
@@ -226,9 +232,8 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     choice = choose(history) if len(view.directions) == 1 else _compromise(view)
     if choice is None:
         return None
-    current = saved is not None and saved.n_trials == len(view.finished)
     value, interval, params, number = choice.value, choice.interval, choice.params, choice.trial
-    if saved is not None and current:
+    if saved is not None:
         value, interval, params = saved.best_value, saved.best_interval, saved.best_params
         number = next((o.number for o in history.complete() if o.params == params), number)
     trial = view.trials[number]
@@ -238,7 +243,7 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     start = default.value if default is not None else None
     sign = -1.0 if history.direction == "minimize" else 1.0
     ends = [sign * (end - start) for end in interval] if interval is not None and start is not None else None
-    heldout = (saved.heldout_best, saved.heldout_default) if saved is not None and current else (None, None)
+    heldout = (saved.heldout_best, saved.heldout_default) if saved is not None else (None, None)
     return Answer(
         trial=trial.number,
         value=value,
@@ -254,6 +259,9 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
         heldout_value=heldout[0],
         heldout_default=heldout[1],
         heldout_gain=sign * (heldout[0] - heldout[1]) if heldout[0] is not None and heldout[1] is not None else None,
+        ensemble=len(saved.ensemble) if saved is not None else 0,
+        ensemble_value=saved.ensemble_value if saved is not None else None,
+        heldout_ensemble=saved.heldout_ensemble if saved is not None else None,
     )
 
 
@@ -367,7 +375,8 @@ def _lacking(
         notes.append("No trial is marked as the default configuration, so a gain over it is not known.")
     if saved is not None and saved.n_trials != len(view.finished):
         notes.append(
-            "The study has gone on since its result was saved; held-out scores are left out as they are older."
+            "The study has gone on since its result was saved; its held-out scores and its fitted estimator are left "
+            "out as they are older."
         )
     if folder is not None and saved is None:
         notes.append("The folder holds no saved result of this study, so there are no held-out scores.")

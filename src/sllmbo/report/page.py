@@ -134,6 +134,7 @@ def _answer(facts: Facts) -> str:
         n = 3 if answer.default_params else 2
         head = ("parameter", "use", "default")[:n]
         shown = table("Best configuration", head, [row[:n] for row in rows], right=range(1, n))
+        parts.append(h.paragraph(say.ensemble(answer)))
         use, load = f"<h3>What to use</h3>{shown}", f"<h3>How to load it</h3>{h.block(say.loading(facts))}"
         parts.append(f'<div class="columns"><div>{use}</div><div>{load}</div></div>')
     if facts.worth is not None and facts.worth.advisor_trials:

@@ -45,6 +45,7 @@ def _answer(facts: Facts) -> list[str]:
             for name, told in answer.measures.items()
         ]
         parts += [_list(lines)]
+        parts.append(_text(say.ensemble(answer)))
         rows = [
             (_code(name), _setting(answer.params, name), _setting(answer.default_params, name))
             for name in answer.params
