@@ -277,6 +277,29 @@ def test_no_colour_of_the_dark_page_is_one_of_the_light_page():
     assert not set(DARK) & set(DARK.values())
 
 
+def test_names_that_are_cut_alike_keep_their_own_places():
+    """Two categories, parameters or errors with the same beginning and end are two ticks; both labels are short."""
+    names = [f"sklearn.preprocessing.{middle}.StandardScaler_of_the_numbers" for middle in ("one", "two")]
+    study = optuna.create_study()
+    kinds = CategoricalDistribution(names)
+    space = {name: FloatDistribution(0, 1) for name in names} | {"kind": kinds}
+    for i in range(24):
+        params = {names[0]: i / 24, names[1]: (7 * i % 24) / 24, "kind": names[i % 2]}
+        study.add_trial(create_trial(params=params, distributions=space, value=1.0 * i))
+    for name in names:
+        attrs = {"sllmbo:failure": f"{name}: boom"}
+        study.add_trial(create_trial(params=params, distributions=space, state=TrialState.FAIL, user_attrs=attrs))
+
+    slices, bars = report.plot_slices(study, ["kind"]), report.plot_importances(study)
+    failures = report.plot_failures(study)
+
+    assert {0, 1} == set(slices.data[0].x)
+    assert (0, 1) == slices.layout.xaxis.tickvals
+    assert all(len(text) == 20 for text in slices.layout.xaxis.ticktext)
+    assert {0, 1, 2} == set(bars.data[0].y)
+    assert (0, 1) == failures.data[0].y
+
+
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
