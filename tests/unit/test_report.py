@@ -17,6 +17,8 @@ from sllmbo import Float, Int, SearchSpace, Task, Tuner
 from sllmbo.cli.app import run
 from sllmbo.report._draw import DARK
 from sllmbo.samplers import study_history
+from sllmbo.samplers._ledger import StudyMeter
+from sllmbo.usage import Usage
 
 HOSTILE = "</script><script>alert(1)</script> \"'`|*[x](http://evil.example)<img src=x onerror=alert(1)> \u202e"
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # names of metrics
@@ -298,6 +300,20 @@ def test_names_that_are_cut_alike_keep_their_own_places():
     assert all(len(text) == 20 for text in slices.layout.xaxis.ticktext)
     assert {0, 1, 2} == set(bars.data[0].y)
     assert (0, 1) == failures.data[0].y
+
+
+def test_no_picture_of_spending_where_no_trial_has_cost_a_question():
+    """Where only the space's design was asked for, the page tells its price and draws nothing."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with StudyMeter(study, None, "design", None).call(Usage(), "a model") as call:
+        call.usage = Usage(1, 50, 5)
+
+    page = report.to_html(study, report.collect(study))
+
+    assert "1 request to chat models" in page
+    assert "figure-spending" not in page
+    assert "No chat model was asked" not in page
 
 
 @pytest.fixture

@@ -226,7 +226,9 @@ def _sources(study: Study, facts: Facts, pictures: _Pictures) -> str:
     if spending.usage.calls:
         told = say.cost(spending.usage)
         parts.append(h.paragraph(told))
-        parts.append(pictures.place("spending", plots.plot_spending(study), f"Tokens by trial, summed. {told}"))
+        figure = plots.plot_spending(study)
+        if figure.data:  # none where only the space's design was asked for
+            parts.append(pictures.place("spending", figure, "Tokens by trial, summed."))
         purposes = [
             [text(name), str(one.calls), str(one.input_tokens), str(one.output_tokens), _dollars(one)]
             for name, one in say.purposes(spending)

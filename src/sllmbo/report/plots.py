@@ -281,11 +281,10 @@ def plot_failures(study: Study) -> Figure:
 def plot_spending(study: Study) -> Figure:
     """Return the tokens that the answers behind the trials have taken, summed by trial; dollars where known."""
     view, go = View.of(study), graph_objects()
-    told = [
-        (trial.number, Usage.from_json(trial.user_attrs[USAGE])) for trial in view.trials if USAGE in trial.user_attrs
-    ]
+    every = [(trial.number, Usage.from_json(trial.user_attrs.get(USAGE) or {})) for trial in view.trials]
+    told = [(n, usage) for n, usage in every if usage.calls]
     if not told:
-        return empty("No chat model was asked.")
+        return empty("No trial has cost a question to a chat model.")
     sums = list(accumulate(usage for _, usage in told))
     figure = go.Figure()
     figure.add_scatter(
