@@ -58,8 +58,8 @@ def measured(answer: Answer, name: str) -> str:
 
 
 def share(gain: float, than: float) -> str:
-    """Return the size of *gain*, with its share of *than*."""
-    percent = f" ({100 * abs(gain) / abs(than):.2g} %)" if than else ""
+    """Return the size of *gain*, with its share of *than* where it is a part of it."""
+    percent = f" ({number(100 * abs(gain) / abs(than), 2)} %)" if abs(gain) < abs(than) else ""
     return f"{number(abs(gain), 3)}{percent}"
 
 
