@@ -16,6 +16,7 @@ import sllmbo.report as report
 from sllmbo import Float, Int, SearchSpace, Task, Tuner
 from sllmbo.cli.app import run
 from sllmbo.report._draw import DARK
+from sllmbo.report._sentences import share
 from sllmbo.samplers import study_history
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.usage import Usage
@@ -98,12 +99,40 @@ def test_the_answer_is_the_gain_over_the_default(tuned):
     assert answer.interval is None
 
 
+@pytest.mark.parametrize(
+    ("gain", "than", "words"),
+    [
+        (0.05, 0.8, "0.05 (6.2 %)"),
+        (0.9996, 1.0, "1 (100 %)"),
+        (0.5, 0.5, "0.5"),
+        (0.99, -0.01, "0.99"),
+        (3.0, 0.0, "3"),
+        (-0.02, 0.8, "0.02 (2.5 %)"),
+    ],
+)
+def test_a_gain_is_a_share_only_of_what_is_larger(gain, than, words):
+    """A percentage says nothing of a value near 0, and has no exponent."""
+    assert words == share(gain, than)
+
+
 def test_failures_are_told_by_class(tuned):
     """Both failed trials are in the class of their error, with its message."""
     (failure,) = report.collect(tuned).failures
 
     assert ("MemoryError", (7, 11)) == (failure.what, failure.trials)
     assert "no room" in failure.example
+
+
+def test_a_value_that_is_no_number_is_a_failure_everywhere():
+    """A trial of another's study whose value is infinite is counted as it is told of: failed."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) / (trial.number % 3 > 0 or float("nan")), n_trials=3)
+    study.optimize(lambda trial: float("inf") if trial.number < 5 else 1.0, n_trials=3)
+
+    facts = report.collect(study)
+
+    assert {"complete": 3, "failed": 3} == {state: n for state, n in facts.states.items() if n}
+    assert 3 == sum(len(one.trials) for one in facts.failures)
 
 
 def test_reasons_are_those_of_the_advisor_and_are_checked(tuned):

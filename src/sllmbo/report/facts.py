@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sllmbo.choosing import Choice, choose
 from sllmbo.history import Direction, History
 from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.report._reasons import Reason, reasons_of
-from sllmbo.report._view import View, infeasible, source_of
+from sllmbo.report._view import View, ended_as, source_of
 from sllmbo.samplers import study_history
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._ledger import entries
@@ -178,7 +178,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         description=_description(view, saved),
         metrics=view.metrics,
         directions=view.directions,
-        states=_states(view),
+        states=_states(view, history),
         started=min(begins).isoformat(sep=" ", timespec="minutes") if begins else "",
         seconds=_seconds(begins, ends),
         answer=_answer(view, history, current),
@@ -214,14 +214,9 @@ def _description(view: View, saved: TuneResult | None) -> str:
     return str(view.card.get("estimator") or view.card.get("description") or (saved.estimator_name if saved else ""))
 
 
-def _states(view: View) -> dict[str, int]:
-    names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-    counts = Counter("infeasible" if _is_infeasible(t) else names[t.state] for t in view.finished)
+def _states(view: View, history: History) -> dict[str, int]:
+    counts = Counter(ended_as(view.trials[o.number], o) for o in history)
     return {name: counts[name] for name in ("complete", "infeasible", "pruned", "failed")} | {"running": view.running}
-
-
-def _is_infeasible(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.COMPLETE and infeasible(trial)
 
 
 def _seconds(begins: Sequence[datetime.datetime], ends: Sequence[datetime.datetime]) -> float | None:

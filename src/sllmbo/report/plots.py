@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sllmbo.history import History, Observation
 from sllmbo.report._draw import (
@@ -31,7 +31,7 @@ from sllmbo.report._draw import (
     scale,
     shown,
 )
-from sllmbo.report._view import View, infeasible, source_of
+from sllmbo.report._view import View, ended_as, source_of
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._record import USAGE, edits_of
 from sllmbo.space import Categorical
@@ -341,7 +341,7 @@ def _add_ended(figure: Figure, view: View, history: History) -> None:
         ("infeasible", GREY, "x-thin"),
         ("pruned", INK, "line-ns"),
     ):
-        ended = [o for o in history if _ended(view.trials[o.number], o) == name]
+        ended = [o for o in history if ended_as(view.trials[o.number], o) == name]
         if ended:
             numbers = [view.trials[o.number].number for o in ended]
             figure.add_scatter(
@@ -354,12 +354,6 @@ def _add_ended(figure: Figure, view: View, history: History) -> None:
                 text=[f"trial {n} {name}<br>{label(o.reason, 100)}" for n, o in zip(numbers, ended, strict=True)],
                 hoverinfo="text",
             )
-
-
-def _ended(trial: FrozenTrial, observation: Observation) -> str:
-    if observation.state == "failed" and trial.state == TrialState.COMPLETE and infeasible(trial):
-        return "infeasible"
-    return observation.state
 
 
 def _first_view(values: Sequence[float], history: History) -> tuple[float, float]:
