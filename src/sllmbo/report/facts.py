@@ -5,6 +5,7 @@ What a report says of a study: `Facts`, values that all formats show.
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -142,7 +143,7 @@ class Facts:
     """Where the fitted estimator lies; empty if it was not saved."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts as one JSON object."""
+        """Return the facts as one JSON object; null where a number is not finite, for which JSON has no word."""
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
         record["worth"] = self.worth.to_json() if self.worth is not None else None
         spending = {name: usage.to_json() for name, usage in self.spending.by_purpose.items()}
@@ -150,7 +151,7 @@ class Facts:
         for name in ("answer", "leaders", "edits", "failures", "unusable_advice", "reasons"):
             found = record[name]
             record[name] = [asdict(one) for one in found] if isinstance(found, tuple) else found and asdict(found)
-        return record
+        return {name: _finite(part) for name, part in record.items()}
 
 
 def collect(study: Study, folder: str | Path | None = None) -> Facts:
@@ -194,6 +195,14 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         notes=(*notes, *_lacking(view, history, saved, folder, importances)),
         estimator_file=_estimator(folder, current),
     )
+
+
+def _finite(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {name: _finite(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_finite(value) for value in part]
+    return None if isinstance(part, float) and not math.isfinite(part) else part
 
 
 def _saved(folder: str | Path | None, view: View) -> TuneResult | None:
@@ -361,13 +370,18 @@ def _lacking(
     if not complete:
         notes.append("No trial is complete, so there is nothing to recommend yet.")
     if complete and not importances:
-        notes.append(f"Importances need 20 complete trials in which parameters differ; there are {complete}.")
+        notes.append(f"Importances need 20 complete trials, and values and parameters that differ; there are {complete} trials.")
     if len(view.directions) > 1:
         notes.append(
             "The study has several objectives: the best is a compromise of equal weights, and no worth is told."
         )
     elif complete and not any(o.source == "default" for o in history.complete()):
-        notes.append("No trial is marked as the default configuration, so a gain over it is not known.")
+        why = "No trial is marked as the default configuration"
+        for trial, o in zip(view.trials, history, strict=True):
+            if o.source == "default":
+                ended = f"trial {trial.number}: {ended_as(trial, o)}"
+                why = f"The default configuration has no value to compare with ({ended})"
+        notes.append(f"{why}, so a gain over it is not known.")
     if saved is not None and saved.n_trials != len(view.finished):
         notes.append(
             "The study has gone on since its result was saved; its held-out scores and its fitted estimator are left "

@@ -102,7 +102,7 @@ def plot_importances(study: Study) -> Figure:
                 hoverinfo="skip",
             )
     if not places:
-        return empty("Importances need 20 complete trials in which parameters differ.")
+        return empty("Importances need 20 complete trials, and values and parameters that differ.")
     figure = finished(figure, height=70 + 30 * len(places) * len(figure.data), legend=len(figure.data) > 1)
     figure.update_yaxes(axis)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(max(bar.x) for bar in figure.data)])
