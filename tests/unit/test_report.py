@@ -135,6 +135,50 @@ def test_a_value_that_is_no_number_is_a_failure_everywhere():
     assert 3 == sum(len(one.trials) for one in facts.failures)
 
 
+@pytest.mark.parametrize(("failure", "ended"), [(True, "failed"), (False, "infeasible")])
+def test_a_default_without_a_value_is_not_said_to_be_missing(failure, ended):
+    """The note names its trial, and whether it failed or broke a constraint."""
+    tuner = Tuner(SearchSpace({"x": Float(0, 1, default=0.5)}), constraints=["heat<=0.4"], llm="offline", seed=0)
+    for number in range(4):
+        trial = tuner.ask()
+        if number == 0 and failure:
+            tuner.tell(trial, failure=MemoryError("no room"))
+        else:
+            tuner.tell(trial, trial.params["x"], details={"heat": 0.5 if number == 0 else 0.1})
+
+    facts = report.collect(tuner.study)
+
+    assert facts.answer.gain is None
+    assert f"The default configuration has no value to compare with (trial 0: {ended})" in " ".join(facts.notes)
+    assert "No trial is marked" not in " ".join(facts.notes)
+
+
+def test_json_has_null_for_numbers_that_are_not_finite():
+    """Details that came back as NaN or infinity leave a report that any reader of JSON takes."""
+    study = optuna.create_study()
+    attrs = {"sllmbo:details": {"std": float("nan"), "heat": float("inf")}}
+    study.add_trial(create_trial(value=1.0, user_attrs=attrs))
+
+    record = json.loads(json.dumps(report.collect(study).to_json(), allow_nan=False))
+
+    assert {"heat": None} == record["answer"]["measures"]
+    assert record["answer"]["std"] is None
+
+
+def test_advice_that_was_paid_for_in_vain_is_judged_too():
+    """Where no answer was usable, no trial is the advisor's; that it was not worth it is told all the same."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert "worth it?" not in report.to_markdown(report.collect(study))
+    with StudyMeter(study, None, "next", 1).call(Usage(), "a model") as call:
+        call.usage = Usage(1, 50, 5)
+
+    facts = report.collect(study)
+
+    assert "Was the advice worth it? No trial" in report.to_markdown(facts)
+    assert "Was the advice worth it? No trial" in report.to_html(study, facts)
+
+
 def test_reasons_are_those_of_the_advisor_and_are_checked(tuned):
     """Each trial that the rules served has its reason; what they say of the best trial is supported."""
     reasons = report.collect(tuned).reasons

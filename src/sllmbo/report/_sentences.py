@@ -121,6 +121,14 @@ def cost(usage: Usage) -> str:
     )
 
 
+def worth(facts: Facts) -> str:
+    """Return whether the advice was worth its price; empty where none was paid for or used."""
+    found = facts.worth
+    if found is None or not (found.advisor_trials or found.usage.calls):
+        return ""
+    return f"Was the advice worth it? {found.verdict[:1].upper()}{found.verdict[1:]}."
+
+
 def compared(facts: Facts) -> str:
     """Return how much more often the advisor's trials were improvements than its partner's; empty if one had none."""
     worth = facts.worth

@@ -137,10 +137,7 @@ def _answer(facts: Facts) -> str:
         parts.append(h.paragraph(say.ensemble(answer)))
         use, load = f"<h3>What to use</h3>{shown}", f"<h3>How to load it</h3>{h.block(say.loading(facts))}"
         parts.append(f'<div class="columns"><div>{use}</div><div>{load}</div></div>')
-    if facts.worth is not None and facts.worth.advisor_trials:
-        parts.append(
-            h.paragraph(f"Was the advice worth it? {facts.worth.verdict[:1].upper()}{facts.worth.verdict[1:]}.")
-        )
+    parts.append(h.paragraph(say.worth(facts)))
     return h.section("answer", "The answer", *parts)
 
 

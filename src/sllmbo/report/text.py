@@ -53,9 +53,7 @@ def _answer(facts: Facts) -> list[str]:
         parts.append(_table(("parameter", "use", "default"), rows))
         parts.append(_block(say.loading(facts)))
     parts.append(_list([f"{say.trials(facts)}.", say.cost(facts.spending.usage)]))
-    if facts.worth is not None and facts.worth.advisor_trials:
-        parts.append(_text(f"Was the advice worth it? {facts.worth.verdict}."))
-    return parts
+    return [*parts, _text(say.worth(facts))]
 
 
 def _history(facts: Facts) -> list[str]:
