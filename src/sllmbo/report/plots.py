@@ -86,8 +86,9 @@ def plot_importances(study: Study) -> Figure:
     view, go = View.of(study), graph_objects()
     figure = go.Figure()
     found = [importance(view.space, view.history(objective)) for objective in range(len(view.metrics))]
-    names = dict.fromkeys(name for shares in found for name in shares)
-    places, axis = named(sorted(names, key=lambda name: sum(shares.get(name, 0.0) for shares in found)))
+    names = [name for shares in found for name in shares]
+    names.sort(key=lambda name: sum(shares.get(name, 0.0) for shares in found))
+    places, axis = named(names)
     for objective, shares in enumerate(found):
         if shares:
             figure.add_bar(
@@ -138,12 +139,15 @@ def plot_slices(study: Study, params: Sequence[str] | None = None, *, objective:
         is_text = parameter is None or isinstance(parameter, Categorical)
         choices = parameter.choices if isinstance(parameter, Categorical) else ()
         places, axis = named([*choices, *(o.params[name] for o in having)], 20) if is_text else ({}, scale(parameter))
+        if is_text:  # two lines are half as wide
+            axis["ticktext"] = [text.replace("\u2026", "\u2026<br>") for text in axis["ticktext"]]
         for source, own in _by_source(view, having):
             xs = [places[str(o.params[name])] if is_text else o.params[name] for o in own]
             trace = _points(view, source, own, xs, size=6)
             trace |= {"text": [f"trial {view.trials[o.number].number}" for o in own], "hoverinfo": "x+y+text"}
             figure.add_scatter(**trace, showlegend=False, row=row, col=column)
-        figure.update_xaxes(title_text=label(name), title_standoff=4, **axis, row=row, col=column)
+        title = {"text": label(name), "standoff": 4, "font": {"size": 13 if len(name) <= 30 else 11}}
+        figure.update_xaxes(title=title, **axis, row=row, col=column)
     figure.update_yaxes(range=list(_first_view([_value(o) for o in complete], history)))
     figure.update_yaxes(title_text=label(view.metrics[objective]), col=1)
     return finished(figure, height=250 * rows + 20)
@@ -362,7 +366,7 @@ def _first_view(values: Sequence[float], history: History) -> tuple[float, float
     costs = np.sort(sign * np.asarray(values, dtype=float))
     best, middle, worst = costs[0], float(np.median(costs)), costs[-1]
     limit = best + _BEYOND * (middle - best)
-    worst = worst if worst <= limit or middle == best else max(limit, float(np.quantile(costs, 0.8)))
+    worst = worst if worst <= limit or middle == best else max(limit, float(np.quantile(costs, 0.8, method="lower")))
     pad = 0.08 * (worst - best) or 0.05 * abs(best) or 1.0
     ends = float(sign * (best - pad)), float(sign * (worst + pad))
     return min(ends), max(ends)
