@@ -181,9 +181,9 @@ def edit(one: SpaceEdit) -> str:
 def advice(facts: Facts) -> str:
     """Return what became of advice that was not used as it came; empty where all was."""
     told = {
-        "unusable": "trials were served by the partner because the advice was not usable",
-        "turned_down": "candidates were turned down",
-        "repaired": "trials had values repaired",
+        "unusable": "not usable, so that the partner served the trial",
+        "turned_down": "turned down",
+        "repaired": "repaired",
     }
     parts = [f"{facts.advice[name]} {words}" for name, words in told.items() if facts.advice.get(name)]
     return f"Of the advice: {'; '.join(parts)}." if parts else ""
@@ -199,12 +199,12 @@ def loading(facts: Facts) -> str:
     """Return Python code that gets what was found."""
     assert facts.answer is not None
     if facts.estimator_file:
-        n = facts.answer.ensemble
+        what = f"The ensemble of {facts.answer.ensemble}, a" if facts.answer.ensemble else "A"
         return (
             "import joblib\n\n"
-            f"estimator = joblib.load({facts.estimator_file!r})  # {f'the ensemble of {n}, ' if n else ''}a pickle: "
-            "load only what you trust\n"
-            "estimator.predict(X)  # raw rows with the columns of the training data"
+            f"# {what} pickle: load only what you trust.\n"
+            f"estimator = joblib.load({facts.estimator_file!r})\n"
+            "estimator.predict(X)  # raw rows, as in training"
         )
     lines = [f"    {name!r}: {value!r}," for name, value in facts.answer.params.items()]
     return "\n".join(["params = {", *lines, "}"])

@@ -370,7 +370,9 @@ def _lacking(
     if not complete:
         notes.append("No trial is complete, so there is nothing to recommend yet.")
     if complete and not importances:
-        notes.append(f"Importances need 20 complete trials, and values and parameters that differ; there are {complete} trials.")
+        notes.append(
+            f"Importances need 20 complete trials, and values and parameters that differ; there are {complete} trials."
+        )
     if len(view.directions) > 1:
         notes.append(
             "The study has several objectives: the best is a compromise of equal weights, and no worth is told."

@@ -365,7 +365,8 @@ def _failures(study: Study, facts: Facts, pictures: _Pictures) -> str:
     parts = []
     if facts.failures:
         n = sum(len(one.trials) for one in facts.failures)
-        caption = f"{say.counted(n, 'trial')} failed, in {say.counted(len(facts.failures), 'way')}."
+        broke = " or broke a constraint" if facts.states["infeasible"] else ""
+        caption = f"{say.counted(n, 'trial')} failed{broke}, in {say.counted(len(facts.failures), 'way')}."
         parts.append(pictures.place("failures", plots.plot_failures(study), caption))
         parts.append(_classes("Failures by class", facts.failures))
     if facts.unusable_advice:

@@ -50,7 +50,8 @@ def _answer(facts: Facts) -> list[str]:
             (_code(name), _setting(answer.params, name), _setting(answer.default_params, name))
             for name in answer.params
         ]
-        parts.append(_table(("parameter", "use", "default"), rows))
+        n = 3 if answer.default_params else 2
+        parts.append(_table(("parameter", "use", "default")[:n], [row[:n] for row in rows]))
         parts.append(_block(say.loading(facts)))
     parts.append(_list([f"{say.trials(facts)}.", say.cost(facts.spending.usage)]))
     return [*parts, _text(say.worth(facts))]
