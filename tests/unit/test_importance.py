@@ -55,6 +55,16 @@ def test_it_finds_what_matters(study: optuna.Study) -> None:
     assert found == importance(SPACE, turned)
 
 
+def test_trials_of_one_value_are_all_good_or_none() -> None:
+    """Many equal values are told apart by nothing: it is what Optuna says, and nothing where the value is constant."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(lambda t: float(t.suggest_float("a", 0, 1) > 0.5) + 0 * t.suggest_float("b", 0, 1), n_trials=50)
+    history, space = study_history(study), SearchSpace({"a": Float(0, 1), "b": Float(0, 1)})
+    theirs = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
+    assert theirs == pytest.approx(importance(space, history))
+    assert {} == importance(space, History("minimize", tuple(replace(o, value=1.0) for o in history)))
+
+
 def test_too_few_trials_or_no_difference_say_nothing() -> None:
     """Below 20 complete trials nothing is said, nor of a parameter that cannot vary."""
     space = SearchSpace({"x": Float(0, 1), "fixed": Int(3, 3)})

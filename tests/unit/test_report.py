@@ -16,7 +16,10 @@ import sllmbo.report as report
 from sllmbo import Float, Int, SearchSpace, Task, Tuner
 from sllmbo.cli.app import run
 from sllmbo.report._draw import DARK
+from sllmbo.report._sentences import share
 from sllmbo.samplers import study_history
+from sllmbo.samplers._ledger import StudyMeter
+from sllmbo.usage import Usage
 
 HOSTILE = "</script><script>alert(1)</script> \"'`|*[x](http://evil.example)<img src=x onerror=alert(1)> \u202e"
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # names of metrics
@@ -96,12 +99,87 @@ def test_the_answer_is_the_gain_over_the_default(tuned):
     assert answer.interval is None
 
 
+@pytest.mark.parametrize(
+    ("gain", "than", "words"),
+    [
+        (0.05, 0.8, "0.05 (6.2 %)"),
+        (0.9996, 1.0, "1 (100 %)"),
+        (0.5, 0.5, "0.5"),
+        (0.99, -0.01, "0.99"),
+        (3.0, 0.0, "3"),
+        (-0.02, 0.8, "0.02 (2.5 %)"),
+    ],
+)
+def test_a_gain_is_a_share_only_of_what_is_larger(gain, than, words):
+    """A percentage says nothing of a value near 0, and has no exponent."""
+    assert words == share(gain, than)
+
+
 def test_failures_are_told_by_class(tuned):
     """Both failed trials are in the class of their error, with its message."""
     (failure,) = report.collect(tuned).failures
 
     assert ("MemoryError", (7, 11)) == (failure.what, failure.trials)
     assert "no room" in failure.example
+
+
+def test_a_value_that_is_no_number_is_a_failure_everywhere():
+    """A trial of another's study whose value is infinite is counted as it is told of: failed."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) / (trial.number % 3 > 0 or float("nan")), n_trials=3)
+    study.optimize(lambda trial: float("inf") if trial.number < 5 else 1.0, n_trials=3)
+
+    facts = report.collect(study)
+
+    assert {"complete": 3, "failed": 3} == {state: n for state, n in facts.states.items() if n}
+    assert 3 == sum(len(one.trials) for one in facts.failures)
+
+
+@pytest.mark.parametrize(("failure", "ended"), [(True, "failed"), (False, "infeasible")])
+def test_a_default_without_a_value_is_not_said_to_be_missing(failure, ended):
+    """The note names its trial, and whether it failed or broke a constraint."""
+    tuner = Tuner(SearchSpace({"x": Float(0, 1, default=0.5)}), constraints=["heat<=0.4"], llm="offline", seed=0)
+    for number in range(4):
+        trial = tuner.ask()
+        if number == 0 and failure:
+            tuner.tell(trial, failure=MemoryError("no room"))
+        else:
+            tuner.tell(trial, trial.params["x"], details={"heat": 0.5 if number == 0 else 0.1})
+
+    facts = report.collect(tuner.study)
+
+    assert facts.answer.gain is None
+    assert f"The default configuration has no value to compare with (trial 0: {ended})" in " ".join(facts.notes)
+    assert "No trial is marked" not in " ".join(facts.notes)
+    broke = "" if failure else " or broke a constraint"
+    assert f"1 trial failed{broke}, in 1 way." in report.to_html(tuner.study, facts)
+    assert "| parameter | use |\n" in report.to_markdown(facts)
+
+
+def test_json_has_null_for_numbers_that_are_not_finite():
+    """Details that came back as NaN or infinity leave a report that any reader of JSON takes."""
+    study = optuna.create_study()
+    attrs = {"sllmbo:details": {"std": float("nan"), "heat": float("inf")}}
+    study.add_trial(create_trial(value=1.0, user_attrs=attrs))
+
+    record = json.loads(json.dumps(report.collect(study).to_json(), allow_nan=False))
+
+    assert {"heat": None} == record["answer"]["measures"]
+    assert record["answer"]["std"] is None
+
+
+def test_advice_that_was_paid_for_in_vain_is_judged_too():
+    """Where no answer was usable, no trial is the advisor's; that it was not worth it is told all the same."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert "worth it?" not in report.to_markdown(report.collect(study))
+    with StudyMeter(study, None, "next", 1).call(Usage(), "a model") as call:
+        call.usage = Usage(1, 50, 5)
+
+    facts = report.collect(study)
+
+    assert "Was the advice worth it? No trial" in report.to_markdown(facts)
+    assert "Was the advice worth it? No trial" in report.to_html(study, facts)
 
 
 def test_reasons_are_those_of_the_advisor_and_are_checked(tuned):
@@ -257,6 +335,17 @@ def test_the_line_of_the_history_is_the_best_so_far(tuned):
     assert len({trace.marker.symbol for trace in served}) == len({trace.marker.color for trace in served}) == 3
 
 
+def test_trials_that_collapse_do_not_hide_the_others():
+    """Where a fifth of the values is far worse than the rest, the first view is of the rest."""
+    study = optuna.create_study(direction="maximize")
+    for i in range(24):
+        study.add_trial(create_trial(value=0.5 if i % 5 == 4 or i == 0 else 0.97 + i / 2000))
+
+    low, high = report.plot_history(study).layout.yaxis.range
+
+    assert 0.95 < low < 0.97 < high < 1
+
+
 def test_edits_are_drawn_with_the_range_in_force():
     """The band changes at the trial of the edit."""
     study = optuna.create_study()
@@ -275,6 +364,43 @@ def test_edits_are_drawn_with_the_range_in_force():
 def test_no_colour_of_the_dark_page_is_one_of_the_light_page():
     """The page swaps colours one after the other, so none may be swapped twice."""
     assert not set(DARK) & set(DARK.values())
+
+
+def test_names_that_are_cut_alike_keep_their_own_places():
+    """Two categories, parameters or errors with the same beginning and end are two ticks; both labels are short."""
+    names = [f"sklearn.preprocessing.{middle}.StandardScaler_of_the_numbers" for middle in ("one", "two")]
+    study = optuna.create_study()
+    kinds = CategoricalDistribution(names)
+    space = {name: FloatDistribution(0, 1) for name in names} | {"kind": kinds}
+    for i in range(24):
+        params = {names[0]: i / 24, names[1]: (7 * i % 24) / 24, "kind": names[i % 2]}
+        study.add_trial(create_trial(params=params, distributions=space, value=1.0 * i))
+    for name in names:
+        attrs = {"sllmbo:failure": f"{name}: boom"}
+        study.add_trial(create_trial(params=params, distributions=space, state=TrialState.FAIL, user_attrs=attrs))
+
+    slices, bars = report.plot_slices(study, ["kind"]), report.plot_importances(study)
+    failures = report.plot_failures(study)
+
+    assert {0, 1} == set(slices.data[0].x)
+    assert (0, 1) == slices.layout.xaxis.tickvals
+    assert all(max(map(len, text.split("<br>"))) == 10 for text in slices.layout.xaxis.ticktext)
+    assert {0, 1, 2} == set(bars.data[0].y)
+    assert (0, 1) == failures.data[0].y
+
+
+def test_no_picture_of_spending_where_no_trial_has_cost_a_question():
+    """Where only the space's design was asked for, the page tells its price and draws nothing."""
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with StudyMeter(study, None, "design", None).call(Usage(), "a model") as call:
+        call.usage = Usage(1, 50, 5)
+
+    page = report.to_html(study, report.collect(study))
+
+    assert "1 request to chat models" in page
+    assert "figure-spending" not in page
+    assert "No chat model was asked" not in page
 
 
 @pytest.fixture
@@ -329,6 +455,50 @@ def test_the_folder_of_a_tuning_is_enough(tmp_path, monkeypatch):
     assert facts["estimator_file"].endswith("estimator.joblib")
     assert 0 == run(["report", "ridge"])
     assert (folder / "report.html").exists()
+
+
+def tune_tree(storage, n_trials, **options):
+    from sklearn.datasets import load_iris
+
+    import sllmbo
+
+    X, y = load_iris(return_X_y=True)
+    tree = "sklearn.tree.DecisionTreeClassifier"
+    given = {"metric": "accuracy", "cv": 2, "llm": "offline", "seed": 3, "storage": storage, "study_name": "m"}
+    return sllmbo.tune(tree, X, y, n_trials=n_trials, **given, **options)
+
+
+def test_an_estimator_of_an_older_result_is_not_offered(tmp_path):
+    """After the study has gone on, its file is not the configuration that is recommended: the parameters are told."""
+    storage = optuna.storages.InMemoryStorage()
+    tune_tree(storage, 2).save(tmp_path)
+    study = optuna.load_study(study_name="m", storage=storage)
+    assert report.collect(study, tmp_path).estimator_file
+    tune_tree(storage, 4)
+
+    facts = report.collect(study, tmp_path)
+
+    assert "" == facts.estimator_file
+    assert facts.answer.heldout_value is None
+    assert "its held-out scores and its fitted estimator are left out" in " ".join(facts.notes)
+    assert "params = {" in report.to_markdown(facts)
+
+
+def test_an_ensemble_is_told_apart_from_the_best_configuration(tmp_path):
+    """Its size, its values and what is loaded stand in the facts, in Markdown and on the page."""
+    storage = optuna.storages.InMemoryStorage()
+    result = tune_tree(storage, 6, ensemble=5)
+    result.save(tmp_path)
+    study = optuna.load_study(study_name="m", storage=storage)
+    n = len(result.ensemble)
+
+    facts = report.collect(study, tmp_path)
+
+    found = facts.answer.ensemble, facts.answer.ensemble_value, facts.answer.heldout_ensemble
+    assert (n, result.ensemble_value, result.heldout_ensemble) == found
+    for told in (report.to_markdown(facts), report.to_html(study, facts)):
+        assert f"is an ensemble of {n} configuration" in told
+        assert f"# The ensemble of {n}, a pickle" in told
 
 
 @pytest.mark.parametrize(

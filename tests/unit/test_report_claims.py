@@ -29,6 +29,9 @@ READ = [
     ("Trials with learning rates above 0.05 were worse.", "trials with learning_rate above 0.05 are worse", "before"),
     ("relu outperformed the rest.", "trials with activation=relu are better", "before"),
     ("Lower C reduces the loss.", "trials with a smaller C are better", "ever"),
+    ("Less C helped.", "trials with a smaller C are better", "before"),
+    ("A C of less than 0.5 was worse.", "trials with C below 0.5 are worse", "before"),
+    ("A C of at least 0.5 was worse.", "trials with C above 0.5 are worse", "before"),
     (
         "Move max_depth from 5 to 7 alone. The better third of the trials has larger values, too.",
         "trials with a larger max_depth are better",
@@ -51,6 +54,12 @@ VAGUE = [
     "Did a larger C help?",
     "More neurons and a larger C did better.",
     "Something helped.",
+    "A smaller max_depth overfits less.",
+    "Deeper trees overfit much less.",
+    "Deeper trees are rarely better.",
+    "A larger C seldom helped.",
+    "A smaller max_depth hurts less.",
+    "A larger C is less harmful.",
 ]
 
 
@@ -73,7 +82,11 @@ def test_what_the_grammar_does_not_cover_is_never_a_claim(words):
 
 
 @pytest.mark.parametrize(
-    "words", ["Around the default, to learn what matters: C=3.", "", "Take a large step.", "\x00p0\x00"]
+    "words",
+    [
+        *("Around the default, to learn what matters: C=3.", "", "Take a large step.", "\x00p0\x00"),
+        *("A larger max_depth gave lower Brier scores so far.", "A larger C raised the metric."),
+    ],
 )
 def test_words_without_an_outcome_claim_nothing(words):
     """What says nothing about better or worse is no claim."""

@@ -8,12 +8,14 @@ stands alone: sources differ in the shape of their marks too. `DARK` has each on
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sllmbo._optional import require
 from sllmbo.prompts.words import number
+from sllmbo.space import Categorical
 from sllmbo.worth import PARTNERS
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _OTHERS = ((BLUE, "pentagon"), (PURPLE, "triangle-up"), (AMBER, "triangle-down")
 _MARKUP = re.compile(r"<(?!/?(?:br|b|i|extra)>)")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _LONGEST = 40
+_MOST_DECADES = 3
 
 
 def graph_objects() -> Any:
@@ -82,9 +85,29 @@ def plain(text: object) -> str:
 
 
 def label(text: object, limit: int = _LONGEST) -> str:
-    """Return *text* of a study as it may stand in a picture: short, and no markup."""
+    """Return *text* of a study as it may stand in a picture: short, cut in its middle, and no markup."""
     text = plain(text)
-    return html.escape(text if len(text) <= limit else text[: limit - 1] + "\u2026", quote=False)
+    half = limit // 2
+    return html.escape(text if len(text) <= limit else f"{text[: half - 1]}\u2026{text[-half:]}", quote=False)
+
+
+def named(values: Iterable[object], limit: int = _LONGEST) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return the place of each of *values* by its text, and the axis with their labels, of which two may be equal."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(map(str, values)))}
+    labels = [label(text, limit) for text in places]
+    return places, {"tickvals": list(places.values()), "ticktext": labels, "range": [-0.5, len(places) - 0.5]}
+
+
+def scale(parameter: Any) -> dict[str, Any]:
+    """Return the axis of a number: on a logarithmic scale with few round ticks."""
+    if parameter is None or isinstance(parameter, Categorical) or not parameter.log:
+        return {}
+    first, last = math.floor(math.log10(parameter.low)), math.ceil(math.log10(parameter.high))
+    steps: tuple[int, ...] = (1, 2, 5) if last - first <= 1 else (1, 3) if last - first <= _MOST_DECADES else (1,)
+    every = max(1, (last - first) // _MOST_DECADES)
+    ticks = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
+    ticks = [tick for tick in ticks if parameter.low <= tick <= parameter.high] or [parameter.low, parameter.high]
+    return {"type": "log", "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
 
 
 def shown(value: Any) -> str:

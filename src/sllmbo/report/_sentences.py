@@ -58,8 +58,8 @@ def measured(answer: Answer, name: str) -> str:
 
 
 def share(gain: float, than: float) -> str:
-    """Return the size of *gain*, with its share of *than*."""
-    percent = f" ({100 * abs(gain) / abs(than):.2g} %)" if than else ""
+    """Return the size of *gain*, with its share of *than* where it is a part of it."""
+    percent = f" ({number(100 * abs(gain) / abs(than), 2)} %)" if abs(gain) < abs(than) else ""
     return f"{number(abs(gain), 3)}{percent}"
 
 
@@ -89,6 +89,19 @@ def heldout(answer: Answer) -> str:
     return f"{text}; {versus}, so it is {than} by {share(answer.heldout_gain, answer.heldout_default)}"
 
 
+def ensemble(answer: Answer) -> str:
+    """Return how the ensemble does that was saved; empty without one."""
+    if not answer.ensemble or answer.ensemble_value is None:
+        return ""
+    held = answer.heldout_ensemble
+    seen = f", and {number(held, 5)} on rows that no trial saw" if held is not None else ""
+    return (
+        f"The fitted estimator is an ensemble of {counted(answer.ensemble, 'configuration')}. It has "
+        f"{number(answer.ensemble_value, 5)} over the folds, by which it was selected{seen}. All else in this report "
+        "is of the best configuration alone."
+    )
+
+
 def trials(facts: Facts) -> str:
     """Return how the trials ended."""
     ended = sum(n for state, n in facts.states.items() if state != "running")
@@ -106,6 +119,14 @@ def cost(usage: Usage) -> str:
         f"{counted(usage.calls, 'request')} to chat models, {usage.input_tokens} tokens in and {usage.output_tokens} "
         f"out, {price}, {duration(usage.seconds)} of waiting."
     )
+
+
+def worth(facts: Facts) -> str:
+    """Return whether the advice was worth its price; empty where none was paid for or used."""
+    found = facts.worth
+    if found is None or not (found.advisor_trials or found.usage.calls):
+        return ""
+    return f"Was the advice worth it? {found.verdict[:1].upper()}{found.verdict[1:]}."
 
 
 def compared(facts: Facts) -> str:
@@ -160,9 +181,9 @@ def edit(one: SpaceEdit) -> str:
 def advice(facts: Facts) -> str:
     """Return what became of advice that was not used as it came; empty where all was."""
     told = {
-        "unusable": "trials were served by the partner because the advice was not usable",
-        "turned_down": "candidates were turned down",
-        "repaired": "trials had values repaired",
+        "unusable": "not usable, so that the partner served the trial",
+        "turned_down": "turned down",
+        "repaired": "repaired",
     }
     parts = [f"{facts.advice[name]} {words}" for name, words in told.items() if facts.advice.get(name)]
     return f"Of the advice: {'; '.join(parts)}." if parts else ""
@@ -178,10 +199,12 @@ def loading(facts: Facts) -> str:
     """Return Python code that gets what was found."""
     assert facts.answer is not None
     if facts.estimator_file:
+        what = f"The ensemble of {facts.answer.ensemble}, a" if facts.answer.ensemble else "A"
         return (
             "import joblib\n\n"
-            f"estimator = joblib.load({facts.estimator_file!r})  # a pickle: load only what you trust\n"
-            "estimator.predict(X)  # raw rows with the columns of the training data"
+            f"# {what} pickle: load only what you trust.\n"
+            f"estimator = joblib.load({facts.estimator_file!r})\n"
+            "estimator.predict(X)  # raw rows, as in training"
         )
     lines = [f"    {name!r}: {value!r}," for name, value in facts.answer.params.items()]
     return "\n".join(["params = {", *lines, "}"])

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.errors import SpaceError
 from sllmbo.history import Direction, History, Observation
-from sllmbo.samplers._convert import to_observation
+from sllmbo.samplers._convert import broken_constraints, to_observation
 from sllmbo.samplers._edits import edits_before, whole_space
 from sllmbo.samplers._reader import Reader, objective_names
 from sllmbo.samplers._record import SOURCE
@@ -78,9 +78,10 @@ def source_of(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get(SOURCE) or "user")
 
 
-def infeasible(trial: FrozenTrial) -> bool:
-    """Tell whether *trial* breaks a constraint: one of its bounds is above 0."""
-    return any(bound > 0 for bound in trial.constraints.values())
+def ended_as(trial: FrozenTrial, observation: Observation) -> str:
+    """Return how *trial* has ended, seen as *observation*: as its state, or "infeasible"."""
+    is_complete = observation.state == "failed" and trial.state == TrialState.COMPLETE
+    return "infeasible" if is_complete and broken_constraints(trial) else observation.state
 
 
 def _seen(observation: Observation, trial: FrozenTrial, objective: int) -> Observation:

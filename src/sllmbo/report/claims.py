@@ -105,7 +105,7 @@ _WORSE = re.compile(
 )
 _OVERFITS = re.compile(r"\boverfit(?:s|ting|ted)?\b")
 _LOWER_IS_BETTER = r"(?:loss|losses|errors?|mae|mse|rmse|logloss|log loss|regret)"
-_HIGHER_IS_BETTER = r"(?:accuracy|accuracies|scores?|f1(?:[_ ]\w+)?|auc|r2|performance|metric)"
+_HIGHER_IS_BETTER = r"(?:accuracy|accuracies|f1(?:[_ ]\w+)?|auc|r2)"
 _ALIASES = (
     (
         re.compile(
@@ -132,7 +132,7 @@ _ALIASES = (
         "worse",
     ),
 )
-"""What is said of losses and scores, as one word."""
+"""What is said of losses and accuracies, as one word; which scores are better nobody knows."""
 
 _UP = r"larger|higher|bigger|greater|longer|increas(?:ed|ing|e|es)|rais(?:ed|ing|e|es)|upwards?"
 _DOWN = (
@@ -168,8 +168,15 @@ _BORDERS = (
 
 _UNSURE = (
     (
-        r"\b(?:not|no|nor|never|neither|without|hardly|barely|cannot|unless|except|little|unclear)\b|n't\b",
-        "it is negated",
+        r"\b(?:prevent\w*|avoid\w*|combat\w*|against|guard\w*|limit\w*|fight\w*|reduc\w*|lower\w*|less|control\w*"
+        r"|mitigat\w*|decreas\w*|curb\w*|counter\w*|address\w*)\b(?: \w+){0,3}? overfit"
+        r"|\boverfit\w*(?: \w+){0,3}? (?:less|least)\b",
+        "it is about less overfitting, for which there is no test",
+    ),
+    (
+        r"\b(?:not|no|nor|never|neither|without|hardly|barely|cannot|unless|except|little|unclear|rarely|seldom|scarcely"
+        r"|(?<!\x00 )less(?! (?:than|\x00))|(?<!at )least)\b|n't\b",
+        "it is negated or weakened",
     ),
     (
         r"\b(?:may|might|could|can|perhaps|possibly|maybe|whether|if|when|unless|until|once|explor\w*|test(?:s"
@@ -190,11 +197,6 @@ _UNSURE = (
         r"|performance|accuracy|scores?|loss|errors?|results?|metric|objective|f1\w*|auc|r2|mae|mse|rmse|logloss|so|too"
         r"|here|most|more|further|slightly|clearly|consistently|only|it|on|over|upon|in)\b)",
         "it is about something else than the value",
-    ),
-    (
-        r"\b(?:prevent\w*|avoid\w*|combat\w*|against|guard\w*|limit\w*|fight\w*|reduc\w*|lower\w*|less|control\w*"
-        r"|mitigat\w*|decreas\w*|curb\w*|counter\w*|address\w*)\b(?: \w+){0,3}? overfit",
-        "it is about less overfitting, for which there is no test",
     ),
     (r"\?\s*$", "it is a question"),
     (r"\x00 (?:\w+ )?(?:and|plus|or) |(?:\band|\bplus|\+) [^\x00]*\x00", "it may be about several things"),

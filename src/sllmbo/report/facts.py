@@ -5,6 +5,7 @@ What a report says of a study: `Facts`, values that all formats show.
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sllmbo.choosing import Choice, choose
 from sllmbo.history import Direction, History
 from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.report._reasons import Reason, reasons_of
-from sllmbo.report._view import View, infeasible, source_of
+from sllmbo.report._view import View, ended_as, source_of
 from sllmbo.samplers import study_history
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._ledger import entries
@@ -56,6 +57,11 @@ class Answer:
     """On rows that no trial saw, from a saved result."""
     heldout_default: float | None
     heldout_gain: float | None
+    ensemble: int
+    """How many configurations a saved result's estimator joins; 0 if it is this one alone."""
+    ensemble_value: float | None
+    """The ensemble's value over the folds, by which it was selected."""
+    heldout_ensemble: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,7 @@ class Facts:
     """Where the fitted estimator lies; empty if it was not saved."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts as one JSON object."""
+        """Return the facts as one JSON object; null where a number is not finite, for which JSON has no word."""
         record = {name: getattr(self, name) for name in self.__dataclass_fields__}
         record["worth"] = self.worth.to_json() if self.worth is not None else None
         spending = {name: usage.to_json() for name, usage in self.spending.by_purpose.items()}
@@ -145,7 +151,7 @@ class Facts:
         for name in ("answer", "leaders", "edits", "failures", "unusable_advice", "reasons"):
             found = record[name]
             record[name] = [asdict(one) for one in found] if isinstance(found, tuple) else found and asdict(found)
-        return record
+        return {name: _finite(part) for name, part in record.items()}
 
 
 def collect(study: Study, folder: str | Path | None = None) -> Facts:
@@ -161,6 +167,7 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
     single = len(view.directions) == 1
     history = view.history()
     saved = _saved(folder, view)
+    current = saved if saved is not None and saved.n_trials == len(view.finished) else None
     notes: list[str] = list(saved.notes) if saved is not None else []
     if saved is not None and saved.constraints:
         notes.append(f"Trials have to keep: {', '.join(saved.constraints)}.")
@@ -172,10 +179,10 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         description=_description(view, saved),
         metrics=view.metrics,
         directions=view.directions,
-        states=_states(view),
+        states=_states(view, history),
         started=min(begins).isoformat(sep=" ", timespec="minutes") if begins else "",
         seconds=_seconds(begins, ends),
-        answer=_answer(view, history, saved),
+        answer=_answer(view, history, current),
         leaders=_leaders(view, history) if single else _front(view),
         worth=study_worth(study) if single else None,
         importances=importances,
@@ -186,8 +193,16 @@ def collect(study: Study, folder: str | Path | None = None) -> Facts:
         spending=_spending(study),
         reasons=tuple(reasons_of(view, history)),
         notes=(*notes, *_lacking(view, history, saved, folder, importances)),
-        estimator_file=_estimator(folder, saved),
+        estimator_file=_estimator(folder, current),
     )
+
+
+def _finite(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return {name: _finite(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_finite(value) for value in part]
+    return None if isinstance(part, float) and not math.isfinite(part) else part
 
 
 def _saved(folder: str | Path | None, view: View) -> TuneResult | None:
@@ -208,14 +223,9 @@ def _description(view: View, saved: TuneResult | None) -> str:
     return str(view.card.get("estimator") or view.card.get("description") or (saved.estimator_name if saved else ""))
 
 
-def _states(view: View) -> dict[str, int]:
-    names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-    counts = Counter("infeasible" if _is_infeasible(t) else names[t.state] for t in view.finished)
+def _states(view: View, history: History) -> dict[str, int]:
+    counts = Counter(ended_as(view.trials[o.number], o) for o in history)
     return {name: counts[name] for name in ("complete", "infeasible", "pruned", "failed")} | {"running": view.running}
-
-
-def _is_infeasible(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.COMPLETE and infeasible(trial)
 
 
 def _seconds(begins: Sequence[datetime.datetime], ends: Sequence[datetime.datetime]) -> float | None:
@@ -226,9 +236,8 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     choice = choose(history) if len(view.directions) == 1 else _compromise(view)
     if choice is None:
         return None
-    current = saved is not None and saved.n_trials == len(view.finished)
     value, interval, params, number = choice.value, choice.interval, choice.params, choice.trial
-    if saved is not None and current:
+    if saved is not None:
         value, interval, params = saved.best_value, saved.best_interval, saved.best_params
         number = next((o.number for o in history.complete() if o.params == params), number)
     trial = view.trials[number]
@@ -236,9 +245,11 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     details = {name: told for name, told in trial.user_attrs.get(DETAILS, {}).items() if name not in AGGREGATES}
     default = next((o for o in history.complete() if o.source == "default"), None)
     start = default.value if default is not None else None
+    if default is not None and default.params == params and interval is not None:
+        start, interval = value, None  # its expected value, not its first one
     sign = -1.0 if history.direction == "minimize" else 1.0
     ends = [sign * (end - start) for end in interval] if interval is not None and start is not None else None
-    heldout = (saved.heldout_best, saved.heldout_default) if saved is not None and current else (None, None)
+    heldout = (saved.heldout_best, saved.heldout_default) if saved is not None else (None, None)
     return Answer(
         trial=trial.number,
         value=value,
@@ -254,6 +265,9 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
         heldout_value=heldout[0],
         heldout_default=heldout[1],
         heldout_gain=sign * (heldout[0] - heldout[1]) if heldout[0] is not None and heldout[1] is not None else None,
+        ensemble=len(saved.ensemble) if saved is not None else 0,
+        ensemble_value=saved.ensemble_value if saved is not None else None,
+        heldout_ensemble=saved.heldout_ensemble if saved is not None else None,
     )
 
 
@@ -358,16 +372,24 @@ def _lacking(
     if not complete:
         notes.append("No trial is complete, so there is nothing to recommend yet.")
     if complete and not importances:
-        notes.append(f"Importances need 20 complete trials in which parameters differ; there are {complete}.")
+        notes.append(
+            f"Importances need 20 complete trials, and values and parameters that differ; there are {complete} trials."
+        )
     if len(view.directions) > 1:
         notes.append(
             "The study has several objectives: the best is a compromise of equal weights, and no worth is told."
         )
     elif complete and not any(o.source == "default" for o in history.complete()):
-        notes.append("No trial is marked as the default configuration, so a gain over it is not known.")
+        why = "No trial is marked as the default configuration"
+        for trial, o in zip(view.trials, history, strict=True):
+            if o.source == "default":
+                ended = f"trial {trial.number}: {ended_as(trial, o)}"
+                why = f"The default configuration has no value to compare with ({ended})"
+        notes.append(f"{why}, so a gain over it is not known.")
     if saved is not None and saved.n_trials != len(view.finished):
         notes.append(
-            "The study has gone on since its result was saved; held-out scores are left out as they are older."
+            "The study has gone on since its result was saved; its held-out scores and its fitted estimator are left "
+            "out as they are older."
         )
     if folder is not None and saved is None:
         notes.append("The folder holds no saved result of this study, so there are no held-out scores.")

@@ -134,12 +134,10 @@ def _answer(facts: Facts) -> str:
         n = 3 if answer.default_params else 2
         head = ("parameter", "use", "default")[:n]
         shown = table("Best configuration", head, [row[:n] for row in rows], right=range(1, n))
+        parts.append(h.paragraph(say.ensemble(answer)))
         use, load = f"<h3>What to use</h3>{shown}", f"<h3>How to load it</h3>{h.block(say.loading(facts))}"
         parts.append(f'<div class="columns"><div>{use}</div><div>{load}</div></div>')
-    if facts.worth is not None and facts.worth.advisor_trials:
-        parts.append(
-            h.paragraph(f"Was the advice worth it? {facts.worth.verdict[:1].upper()}{facts.worth.verdict[1:]}.")
-        )
+    parts.append(h.paragraph(say.worth(facts)))
     return h.section("answer", "The answer", *parts)
 
 
@@ -225,7 +223,9 @@ def _sources(study: Study, facts: Facts, pictures: _Pictures) -> str:
     if spending.usage.calls:
         told = say.cost(spending.usage)
         parts.append(h.paragraph(told))
-        parts.append(pictures.place("spending", plots.plot_spending(study), f"Tokens by trial, summed. {told}"))
+        figure = plots.plot_spending(study)
+        if figure.data:  # none where only the space's design was asked for
+            parts.append(pictures.place("spending", figure, "Tokens by trial, summed."))
         purposes = [
             [text(name), str(one.calls), str(one.input_tokens), str(one.output_tokens), _dollars(one)]
             for name, one in say.purposes(spending)
@@ -365,7 +365,8 @@ def _failures(study: Study, facts: Facts, pictures: _Pictures) -> str:
     parts = []
     if facts.failures:
         n = sum(len(one.trials) for one in facts.failures)
-        caption = f"{say.counted(n, 'trial')} failed, in {say.counted(len(facts.failures), 'way')}."
+        broke = " or broke a constraint" if facts.states["infeasible"] else ""
+        caption = f"{say.counted(n, 'trial')} failed{broke}, in {say.counted(len(facts.failures), 'way')}."
         parts.append(pictures.place("failures", plots.plot_failures(study), caption))
         parts.append(_classes("Failures by class", facts.failures))
     if facts.unusable_advice:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sllmbo.history import History, Observation
-from sllmbo.prompts.words import number
 from sllmbo.report._draw import (
     BLUE,
     GREY,
@@ -28,9 +27,11 @@ from sllmbo.report._draw import (
     hover,
     label,
     marks,
+    named,
+    scale,
     shown,
 )
-from sllmbo.report._view import View, infeasible, source_of
+from sllmbo.report._view import View, ended_as, source_of
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._record import USAGE, edits_of
 from sllmbo.space import Categorical
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _NOTHING = "No trial is complete."
 _COLUMNS = 3
-_MOST_DECADES = 3
 _BEYOND = 3.0
 """Values further from the best than this many times the median's distance are left out of the first view."""
 
@@ -84,25 +84,28 @@ def plot_history(study: Study, *, objective: int = 0) -> Figure:
 def plot_importances(study: Study) -> Figure:
     """Return how much each parameter matters for being among the best quarter (PED-ANOVA), per objective."""
     view, go = View.of(study), graph_objects()
-    figure, n = go.Figure(), 0
-    for objective, metric in enumerate(view.metrics):
-        shares = sorted(importance(view.space, view.history(objective)).items(), key=lambda item: item[1])
-        n = max(n, len(shares))
+    figure = go.Figure()
+    found = [importance(view.space, view.history(objective)) for objective in range(len(view.metrics))]
+    names = [name for shares in found for name in shares]
+    names.sort(key=lambda name: sum(shares.get(name, 0.0) for shares in found))
+    places, axis = named(names)
+    for objective, shares in enumerate(found):
         if shares:
             figure.add_bar(
-                y=[label(name) for name, _ in shares],
-                x=[share for _, share in shares],
-                text=[f"{share:.0%}" for _, share in shares],
+                y=[places[name] for name in shares],
+                x=list(shares.values()),
+                text=[f"{share:.0%}" for share in shares.values()],
                 textposition="outside",
                 cliponaxis=False,
                 orientation="h",
-                name=label(metric),
+                name=label(view.metrics[objective]),
                 marker={"color": (BLUE, ORANGE, GREY)[objective % 3]},
                 hoverinfo="skip",
             )
-    if not n:
-        return empty("Importances need 20 complete trials in which parameters differ.")
-    figure = finished(figure, height=70 + 30 * n * len(figure.data), legend=len(figure.data) > 1)
+    if not places:
+        return empty("Importances need 20 complete trials, and values and parameters that differ.")
+    figure = finished(figure, height=70 + 30 * len(places) * len(figure.data), legend=len(figure.data) > 1)
+    figure.update_yaxes(axis)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(max(bar.x) for bar in figure.data)])
     return figure
 
@@ -132,14 +135,19 @@ def plot_slices(study: Study, params: Sequence[str] | None = None, *, objective:
     for place, name in enumerate(names):
         row, column = place // columns + 1, place % columns + 1
         parameter = view.space.get(name)
+        having = [o for o in complete if name in o.params]
         is_text = parameter is None or isinstance(parameter, Categorical)
-        for source, own in _by_source(view, [o for o in complete if name in o.params]):
-            xs = [label(o.params[name], 20) if is_text else o.params[name] for o in own]
+        choices = parameter.choices if isinstance(parameter, Categorical) else ()
+        places, axis = named([*choices, *(o.params[name] for o in having)], 20) if is_text else ({}, scale(parameter))
+        if is_text:  # two lines are half as wide
+            axis["ticktext"] = [text.replace("\u2026", "\u2026<br>") for text in axis["ticktext"]]
+        for source, own in _by_source(view, having):
+            xs = [places[str(o.params[name])] if is_text else o.params[name] for o in own]
             trace = _points(view, source, own, xs, size=6)
             trace |= {"text": [f"trial {view.trials[o.number].number}" for o in own], "hoverinfo": "x+y+text"}
             figure.add_scatter(**trace, showlegend=False, row=row, col=column)
-        axis: dict[str, Any] = {"type": "category"} if is_text else _scale(parameter)
-        figure.update_xaxes(title_text=label(name), title_standoff=4, **axis, row=row, col=column)
+        title = {"text": label(name), "standoff": 4, "font": {"size": 13 if len(name) <= 30 else 11}}
+        figure.update_xaxes(title=title, **axis, row=row, col=column)
     figure.update_yaxes(range=list(_first_view([_value(o) for o in complete], history)))
     figure.update_yaxes(title_text=label(view.metrics[objective]), col=1)
     return finished(figure, height=250 * rows + 20)
@@ -244,7 +252,7 @@ def plot_edits(study: Study) -> Figure:
             row=row,
             col=1,
         )
-        figure.update_yaxes(title_text=label(name), **_scale(view.space.get(name)), row=row, col=1)
+        figure.update_yaxes(title_text=label(name), **scale(view.space.get(name)), row=row, col=1)
     figure.update_xaxes(title_text="trial", row=len(edited), col=1)
     figure.update_layout(showlegend=False)
     return finished(figure, height=60 + 190 * len(edited))
@@ -258,16 +266,18 @@ def plot_failures(study: Study) -> Figure:
         return empty("No trial failed.")
     figure = go.Figure()
     numbers = [view.trials[o.number].number for o in failed]
-    classes = [label(o.reason.partition(":")[0] or "no reason recorded") for o in failed]
+    classes = [o.reason.partition(":")[0] or "no reason recorded" for o in failed]
+    places, axis = named(classes)
     figure.add_scatter(
         x=numbers,
-        y=classes,
+        y=[places[what] for what in classes],
         mode="markers",
         marker={"color": ORANGE, "symbol": "x", "size": 9},
         text=[hover(o.params, f"trial {n}", label(o.reason, 100)) for n, o in zip(numbers, failed, strict=True)],
         hoverinfo="text",
     )
-    figure = finished(figure, height=90 + 34 * len(set(classes)), x="trial")
+    figure = finished(figure, height=90 + 34 * len(places), x="trial")
+    figure.update_yaxes(axis)
     figure.update_xaxes(range=[-0.5, max(trial.number for trial in view.trials) + 0.5])
     return figure
 
@@ -275,11 +285,10 @@ def plot_failures(study: Study) -> Figure:
 def plot_spending(study: Study) -> Figure:
     """Return the tokens that the answers behind the trials have taken, summed by trial; dollars where known."""
     view, go = View.of(study), graph_objects()
-    told = [
-        (trial.number, Usage.from_json(trial.user_attrs[USAGE])) for trial in view.trials if USAGE in trial.user_attrs
-    ]
+    every = [(trial.number, Usage.from_json(trial.user_attrs.get(USAGE) or {})) for trial in view.trials]
+    told = [(n, usage) for n, usage in every if usage.calls]
     if not told:
-        return empty("No chat model was asked.")
+        return empty("No trial has cost a question to a chat model.")
     sums = list(accumulate(usage for _, usage in told))
     figure = go.Figure()
     figure.add_scatter(
@@ -336,7 +345,7 @@ def _add_ended(figure: Figure, view: View, history: History) -> None:
         ("infeasible", GREY, "x-thin"),
         ("pruned", INK, "line-ns"),
     ):
-        ended = [o for o in history if _ended(view.trials[o.number], o) == name]
+        ended = [o for o in history if ended_as(view.trials[o.number], o) == name]
         if ended:
             numbers = [view.trials[o.number].number for o in ended]
             figure.add_scatter(
@@ -351,34 +360,16 @@ def _add_ended(figure: Figure, view: View, history: History) -> None:
             )
 
 
-def _ended(trial: FrozenTrial, observation: Observation) -> str:
-    if observation.state == "failed" and trial.state == TrialState.COMPLETE and infeasible(trial):
-        return "infeasible"
-    return observation.state
-
-
 def _first_view(values: Sequence[float], history: History) -> tuple[float, float]:
     """Return the range of values that is shown first: all, but for those far worse than most."""
     sign = 1.0 if history.direction == "minimize" else -1.0
     costs = np.sort(sign * np.asarray(values, dtype=float))
     best, middle, worst = costs[0], float(np.median(costs)), costs[-1]
     limit = best + _BEYOND * (middle - best)
-    worst = worst if worst <= limit or middle == best else max(limit, float(np.quantile(costs, 0.8)))
+    worst = worst if worst <= limit or middle == best else max(limit, float(np.quantile(costs, 0.8, method="lower")))
     pad = 0.08 * (worst - best) or 0.05 * abs(best) or 1.0
     ends = float(sign * (best - pad)), float(sign * (worst + pad))
     return min(ends), max(ends)
-
-
-def _scale(parameter: Any) -> dict[str, Any]:
-    """Return the axis of a number: on a logarithmic scale with few round ticks."""
-    if parameter is None or isinstance(parameter, Categorical) or not parameter.log:
-        return {}
-    first, last = math.floor(math.log10(parameter.low)), math.ceil(math.log10(parameter.high))
-    steps: tuple[int, ...] = (1, 2, 5) if last - first <= 1 else (1, 3) if last - first <= _MOST_DECADES else (1,)
-    every = max(1, (last - first) // _MOST_DECADES)
-    ticks = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
-    ticks = [tick for tick in ticks if parameter.low <= tick <= parameter.high] or [parameter.low, parameter.high]
-    return {"type": "log", "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
 
 
 def _place(view: View, name: str, observation: Observation) -> float | None:

@@ -45,16 +45,16 @@ def _answer(facts: Facts) -> list[str]:
             for name, told in answer.measures.items()
         ]
         parts += [_list(lines)]
+        parts.append(_text(say.ensemble(answer)))
         rows = [
             (_code(name), _setting(answer.params, name), _setting(answer.default_params, name))
             for name in answer.params
         ]
-        parts.append(_table(("parameter", "use", "default"), rows))
+        n = 3 if answer.default_params else 2
+        parts.append(_table(("parameter", "use", "default")[:n], [row[:n] for row in rows]))
         parts.append(_block(say.loading(facts)))
     parts.append(_list([f"{say.trials(facts)}.", say.cost(facts.spending.usage)]))
-    if facts.worth is not None and facts.worth.advisor_trials:
-        parts.append(_text(f"Was the advice worth it? {facts.worth.verdict}."))
-    return parts
+    return [*parts, _text(say.worth(facts))]
 
 
 def _history(facts: Facts) -> list[str]:

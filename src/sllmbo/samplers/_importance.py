@@ -51,15 +51,17 @@ def importance(space: SearchSpace, history: History) -> dict[str, float]:
     study = standing(space, history)
     if len(study.ranked) < _ENOUGH:
         return {}
+    n, last = len(study.good), study.good[-1].value
+    best = [o for place, o in enumerate(study.ranked) if place < n or o.value == last]  # with all that equal the last
     from optuna.importance import PedAnovaImportanceEvaluator  # not with sllmbo: it takes long to load
 
     evaluator = PedAnovaImportanceEvaluator()
     found: dict[str, float] = {}
     for name, distribution in to_distributions(space).items():
-        every, good = (_having(study, name, trials) for trials in (study.ranked, study.good))
+        every, good = (_having(study, name, trials) for trials in (study.ranked, best))
         if good and not distribution.single():
             divergence = evaluator._compute_pearson_divergence(name, distribution, good, every)
-            active, among_all = len(good) / len(study.good), len(every) / len(study.ranked)
+            active, among_all = len(good) / len(best), len(every) / len(study.ranked)
             found[name] = active**2 / among_all * divergence
     total = sum(found.values())
     return {name: value / total for name, value in found.items()} if total > 0 else {}

@@ -165,7 +165,9 @@ class TuneResult:
         _write(folder / RESULT, json.dumps(record, indent=2, default=str) + "\n")
         _write(folder / BEST, json.dumps(dict(self.best_params), indent=2) + "\n")
         _write_trials(folder / TRIALS, self.trials)
-        if self.estimator is not None:
+        if self.estimator is None:
+            (folder / ESTIMATOR).unlink(missing_ok=True)  # an older result's
+        else:
             import joblib
 
             joblib.dump(self.estimator, folder / ESTIMATOR)
