@@ -178,8 +178,8 @@ def test_advice_that_was_paid_for_in_vain_is_judged_too():
 
     facts = report.collect(study)
 
-    assert "Was the advice worth it? No trial" in report.to_markdown(facts)
-    assert "Was the advice worth it? No trial" in report.to_html(study, facts)
+    assert "Was the advice worth it? The advisor did not pay: no trial" in report.to_markdown(facts)
+    assert "Was the advice worth it? The advisor did not pay: no trial" in report.to_html(study, facts)
 
 
 def test_reasons_are_those_of_the_advisor_and_are_checked(tuned):

@@ -16,6 +16,7 @@ from sllmbo import Float, LLMTPESampler, SearchSpace, Task, Tuner, tune_objectiv
 from sllmbo.cli.progress import Progress
 from sllmbo.cli.summary import tell_result
 from sllmbo.errors import ReplyError
+from sllmbo.report import collect
 from sllmbo.space.branches import joined
 from sllmbo.testing import ScriptedAdvisor
 from sllmbo.tuner.conclude import conclude_study
@@ -82,19 +83,25 @@ def test_improvements_are_counted_once_whoever_tells_them() -> None:
 
 def test_the_default_is_not_better_than_itself() -> None:
     """Where repeats choose the default, nothing is gained, and gains of single noisy values are told as such."""
-    rng = random.Random(0)
+    rng, storage = random.Random(0), optuna.storages.InMemoryStorage()
     result = tune_objective(
         lambda trial: 1 + 30 * (trial.params["x"] - 0.5) ** 2 + rng.gauss(0, 0.05),
         SPACE,
         n_trials=20,
         repeats=True,
         llm="offline",
+        storage=storage,
+        study_name="s",
         seed=0,
     )
     assert ({"x": 0.5}, 0.0) == (result.best_params, result.gain)
     assert ": the default configuration, which no trial has bettered" in told(result)
     assert result.worth is not None
     assert "in single noisy values" in result.worth.verdict
+    answer = collect(optuna.load_study(study_name="s", storage=storage)).answer
+    assert answer is not None
+    assert (result.default_value, 0.0, None) == (answer.default_value, answer.gain, answer.gain_interval)
+    assert result.best_interval == answer.interval
 
 
 @pytest.mark.parametrize(

@@ -244,11 +244,10 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
     further = dict(zip(view.metrics[1:], trial.values[1:], strict=True))
     details = {name: told for name, told in trial.user_attrs.get(DETAILS, {}).items() if name not in AGGREGATES}
     default = next((o for o in history.complete() if o.source == "default"), None)
-    start = default.value if default is not None else None
-    if default is not None and default.params == params and interval is not None:
-        start, interval = value, None  # its expected value, not its first one
+    chosen = default is not None and default.params == params
+    start = None if default is None else value if chosen else default.value  # as expected, where it is chosen
     sign = -1.0 if history.direction == "minimize" else 1.0
-    ends = [sign * (end - start) for end in interval] if interval is not None and start is not None else None
+    ends = [sign * (end - start) for end in interval or () if start is not None and not chosen]
     heldout = (saved.heldout_best, saved.heldout_default) if saved is not None else (None, None)
     return Answer(
         trial=trial.number,
@@ -260,7 +259,7 @@ def _answer(view: View, history: History, saved: TuneResult | None) -> Answer | 
         default_value=start,
         default_params=dict(default.params) if default is not None else {},
         gain=sign * (value - start) if start is not None else None,
-        gain_interval=(min(ends), max(ends)) if ends is not None else None,
+        gain_interval=(min(ends), max(ends)) if ends else None,
         std=history[number].details.get("std"),
         heldout_value=heldout[0],
         heldout_default=heldout[1],
