@@ -6,7 +6,7 @@ lie and where the others, how many of the good ones are at an edge, and what is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -48,12 +48,6 @@ def regions(study: Standing, importance: Mapping[str, float], limit: int) -> str
     return "\n".join(kept) if kept[1:] else ""
 
 
-def span(values: Sequence[Any]) -> str:
-    """Return the range of *values*, which are numbers."""
-    low, high = words.number(min(values)), words.number(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
 def _facts(study: Standing, name: str) -> list[str]:
     parameter = study.space[name]
     if isinstance(parameter, Categorical):
@@ -70,13 +64,15 @@ def _facts(study: Standing, name: str) -> list[str]:
 
 def _odds(study: Standing, name: str, parameter: Categorical) -> list[str]:
     # By position, as True and 1 are the same key.
-    good, rest = (
-        Counter(parameter.to_unit(value) for value in study.values(name, trials)) for trials in (study.good, study.rest)
+    good, rest, failed, visited = (
+        Counter(map(parameter.to_unit, study.values(name, trials)))
+        for trials in (study.good, study.rest, study.history.failures(), study.history)
     )
     places = {parameter.to_unit(choice): words.value(choice) for choice in parameter.choices}
-    tried = sorted((place for place in places if good[place] + rest[place]), key=lambda p: (-good[p], rest[p]))
-    untried = [choice for place, choice in places.items() if place not in tried]
-    told = [words.some((f"{places[p]} {good[p]}:{rest[p]}" for p in tried), _N_CHOICES)] if tried else []
+    tried = sorted((p for p in places if visited[p]), key=lambda p: (-good[p], not good[p] + rest[p], rest[p]))
+    odds = (f"{places[p]} {good[p]}:{rest[p]}" + (f" ({failed[p]} failed)" if failed[p] else "") for p in tried)
+    untried = [choice for place, choice in places.items() if not visited[place]]
+    told = [words.some(odds, _N_CHOICES)] if tried else []
     return told + ([f"untried {words.some(untried, _N_CHOICES)}"] if untried else [])
 
 
