@@ -280,6 +280,15 @@ def test_table() -> None:
     assert "left out" not in prompt.text
 
 
+@pytest.mark.parametrize(("state", "value"), [("failed", None), ("pruned", 0.4), ("running", None)])
+def test_a_default_without_a_value_is_not_told_as_one(state: Any, value: float | None) -> None:
+    """Only of a complete trial the value is that of the default."""
+    trials = [observation(0, {"C": 1.0}, source="default", state=state, value=value)]
+    trials += [observation(i, {"C": 1.0 + i}, value=float(i)) for i in (1, 2)]
+    line = section(suggestions(SMALL, History("maximize", tuple(trials))), "Values")
+    assert line.startswith("Values: best 2 (#2), median 1.")
+
+
 def test_table_without_authors_and_details() -> None:
     """What no trial has takes no column."""
     prompt = suggestions(SMALL, History("maximize", (observation(0, {"C": 1.0}),)))

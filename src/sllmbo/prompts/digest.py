@@ -112,7 +112,7 @@ def _values(study: Standing) -> str:
         return ""
     best, middle = study.ranked[0], study.ranked[len(study.ranked) // 2]
     told = [f"best {study.value(best.value or 0.0)} (#{best.number})", f"median {study.value(middle.value or 0.0)}"]
-    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.history if o.source == "default"][:1]
+    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.ranked if o.source == "default"][:1]
     known = None if branches(study.space) else noise(study.history)  # of several estimators not all parameters are told
     again = ""
     if known is not None:
