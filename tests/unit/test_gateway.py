@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import multiprocessing
 import os
 import pickle
@@ -80,6 +81,36 @@ def test_tool_call() -> None:
     assert answer.usage.output_tokens > 0
     assert answer.usage.cost_usd is None
     assert answer.usage.seconds > 0
+
+
+def message(content: str | None, *arguments: str) -> chat_server.Reply:
+    """Return a message with text and any number of tool calls."""
+    calls = [
+        {"id": f"call_{i}", "type": "function", "function": {"name": "answer", "arguments": text}}
+        for i, text in enumerate(arguments)
+    ]
+    said = {"role": "assistant", "content": content, "tool_calls": calls}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": said}
+    envelope = {"id": "chatcmpl-0", "object": "chat.completion", "created": 1, "model": "scripted-1"}
+    return chat_server.Reply(json.dumps({**envelope, "choices": [choice]}))
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (message(None, '{"x": [1]}', '{"x": [2, 3], "y": 4}', '{"x": [5]}'), {"x": [1, 2, 3, 5], "y": 4}),
+        (message(None, '{"x": 1}', '{"y": "much longer than the answer"}'), {"x": 1}),
+        (message('{"x": 1}', "{}"), {"x": 1}),
+        (message('{"x": 1}', ""), {"x": 1}),
+        (message("I call the tool.", '{"x": 1}', "{}"), {"x": 1}),
+        (message(None, "{'x': 1}"), {"x": 1}),
+    ],
+)
+def test_several_tool_calls_are_one_answer(reply: chat_server.Reply, expected: Any) -> None:
+    """Lists of parallel calls follow each other; an empty call hides neither the others nor an answer in the text."""
+    with ChatServer([reply]) as server:
+        answer = gateway_to(server, repairs=0).ask(instructions="", prompt="Which?", schema=SCHEMA, check=lambda x: x)
+    assert expected == answer.value
 
 
 def test_what_is_sent() -> None:

@@ -405,7 +405,13 @@ def test_categories() -> None:
 def test_categories_that_gave_no_value() -> None:
     """A choice that only failed, was pruned or still runs is not told as untried, and what failed is counted."""
     space = SearchSpace({"solver": Categorical(["lbfgs", "newton", "saga", "sag", "sgd"])})
-    states = [("lbfgs", "complete"), ("lbfgs", "failed"), ("newton", "failed"), ("newton", "failed"), ("saga", "pruned")]
+    states = [
+        ("lbfgs", "complete"),
+        ("lbfgs", "failed"),
+        ("newton", "failed"),
+        ("newton", "failed"),
+        ("saga", "pruned"),
+    ]
     trials = [
         observation(i, {"solver": solver}, state=state, value=None if state == "failed" else 0.5)
         for i, (solver, state) in enumerate([*states, ("sag", "running")])
