@@ -68,7 +68,7 @@ def _odds(study: Standing, name: str, parameter: Categorical) -> list[str]:
         Counter(map(parameter.to_unit, study.values(name, trials)))
         for trials in (study.good, study.rest, study.history.failures(), study.history)
     )
-    places = {parameter.to_unit(choice): words.value(choice) for choice in parameter.choices}
+    places = {parameter.to_unit(choice): words.value(choice, digits_of(parameter)) for choice in parameter.choices}
     tried = sorted((p for p in places if visited[p]), key=lambda p: (-good[p], not good[p] + rest[p], rest[p]))
     odds = (f"{places[p]} {good[p]}:{rest[p]}" + (f" ({failed[p]} failed)" if failed[p] else "") for p in tried)
     untried = [choice for place, choice in places.items() if not visited[place]]
