@@ -218,17 +218,23 @@ def test_what_is_stable_comes_first() -> None:
         (21, "Propose 4 configurations to run next. More than half of the trials are to come: a bold idea can be"),
         (20, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
         (14, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
-        (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
-        (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
+        (13, "Only 3 trials remain: exploit the best region only. Propose 4 configurations with the best"),
+        (11, "Only 1 trial remains: exploit the best region only. Propose 4 configurations with the best"),
         (3, "Only 1 trial remains"),
     ],
 )
 def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
-    """No more is asked for than can run, spares are said to be spares; boldness counts in the first half."""
+    """As many are asked for at the end, as spares, which are said to be spares; boldness counts in the first half."""
     history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
     text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
     assert f"REQUEST\n{expected}" in text
-    assert ("the first that is not turned down" in text) == ("Propose 1 " not in text)
+    assert "the first that is not turned down" in text
+
+
+def test_an_opening_is_no_longer_than_the_study() -> None:
+    """No more is asked for than can run."""
+    text = render_suggestions(Task(n_trials=2), SMALL, History("maximize"), n=4, purpose="opening").text
+    assert "Propose an opening of 2 configurations." in text
 
 
 @pytest.mark.parametrize(("n", "told"), [(29, False), (30, True), (36, True), (37, False)])
@@ -242,7 +248,7 @@ def test_refinement_is_of_the_last_quarter(n: int, told: bool) -> None:
 def test_request_without_a_best() -> None:
     """Where nothing is complete yet there is no best region to exploit, also at the end."""
     text = render_suggestions(Task(n_trials=2), SMALL, History("maximize"), n=4, purpose="next").text
-    assert "Propose 2 configurations to run next." in text
+    assert "Propose 4 configurations to run next." in text
 
 
 def table(prompt: Prompt) -> list[str]:
@@ -503,9 +509,27 @@ def test_untried_ranges() -> None:
 
 
 def test_parameter_outside_its_present_range() -> None:
-    """Where all trials lie outside a space that was moved, its range is untried."""
-    trials = [observation(i, {"C": 1000.0 + i}, value=float(i)) for i in range(12)]
-    assert "untried in this range" in regions_of(SMALL, trials)["C"]
+    """Where all trials lie outside a space that was moved, its range is untried, and no trial is at its limits."""
+    trials = [observation(i, {"C": 1000.0 + 100 * i}, value=float(i)) for i in range(12)]
+    assert "good 1949 to 2049; rest 1200 to 1600; untried in this range" == regions_of(SMALL, trials)["C"]
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_quartiles_of_a_narrowed_range(log: bool) -> None:
+    """They are those of the values, also of those outside of the range that is left."""
+    space = SearchSpace({"n": Int(40, 60, log=log), "C": Float(40, 60, log=log)})
+    trials = [observation(i, {"n": 2**i, "C": 2.0**i}, value=-abs(i - 5.1)) for i in range(12)]
+    told = regions_of(space, trials)
+    # Of the exponents 4, 5, 6 the quartiles are 4.5 and 5.5, of the others 2 and 9.
+    expected = "good 23 to 45; rest 4 to 512;" if log else "good 24 to 48; rest 4 to 512;"
+    assert told["n"].startswith(expected)
+    assert told["C"].startswith(expected)
+
+
+def test_only_a_value_at_the_limit_is_there() -> None:
+    """A value beyond the limit of a range that was moved is not at it."""
+    trials = [observation(i, {"C": 0.001 * (i + 1)}, value=-float(i)) for i in range(12)]
+    assert "limit" not in regions_of(SMALL, trials)["C"]
 
 
 def test_gap_between_integers() -> None:

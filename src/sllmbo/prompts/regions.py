@@ -5,6 +5,7 @@ lie and where the others, how many of the good ones are at an edge, and what is 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
@@ -77,9 +78,12 @@ def _odds(study: Standing, name: str, parameter: Categorical) -> list[str]:
 
 
 def _half(parameter: Float | Int, values: list[Any]) -> str:
-    """Return between which values the middle half of *values* lies, on the parameter's scale."""
-    low, high = np.quantile([parameter.to_unit(v) for v in values], [0.25, 0.75])
-    return _range(parameter.from_unit(float(low)), parameter.from_unit(float(high)), digits_of(parameter) - 1)
+    """Return between which values the middle half of *values* lies, of which some may be outside the present range."""
+    is_log = parameter.log and min(values) > 0
+    quartiles = np.quantile([math.log(v) if is_log else float(v) for v in values], [0.25, 0.75])
+    edges = [math.exp(edge) if is_log else float(edge) for edge in quartiles]
+    low, high = map(round, edges) if isinstance(parameter, Int) else edges
+    return _range(low, high, digits_of(parameter) - 1)
 
 
 def _range(low: float, high: float, digits: int) -> str:
@@ -90,7 +94,7 @@ def _range(low: float, high: float, digits: int) -> str:
 def _edges(parameter: Float | Int, good: list[Any]) -> list[str]:
     if parameter.low == parameter.high:
         return []
-    positions = [parameter.to_unit(v) for v in good]
+    positions = [parameter.to_unit(v) for v in good if parameter.low <= v <= parameter.high]
     low = sum(position <= _EDGE for position in positions)
     high = sum(position >= 1 - _EDGE for position in positions)
     many = max(2, len(good) / 5)

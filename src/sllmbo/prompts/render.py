@@ -141,9 +141,8 @@ def _request(
     template: PromptTemplate, history: History, *, n_trials: int | None, n: int, purpose: Literal["opening", "next"]
 ) -> str:
     left = remaining(history, n_trials)
-    n = n if left is None else max(1, min(n, left))
     if purpose == "opening":
-        return template.fill("opening", n=_configurations(n))
+        return template.fill("opening", n=_configurations(n if left is None else max(1, min(n, left))))
     spares = " " + template.fill("spares") if n > 1 else ""
     if left is not None and left <= _LAST_TRIALS and history.best is not None:
         trials = "Only 1 trial remains" if left <= 1 else f"Only {left} trials remain"
