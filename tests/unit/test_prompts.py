@@ -703,6 +703,11 @@ def test_parse_suggestions() -> None:
         {"candidates": {"C": 2.0}},
         {"candidates": ["nonsense", 3, {"C": "2.0"}]},
         {"candidates": [candidate({"C": [1]}), candidate({"C": 2.0})]},
+        {"candidates": json.dumps([candidate({"C": 2.0})])},
+        {"candidates": [json.dumps(candidate({"C": 2.0}))]},
+        {"candidates": [candidate(json.dumps({"C": 2.0}))]},
+        {"answer": {"candidates": [candidate({"C": 2.0})]}},
+        {"answer": json.dumps({"candidates": [candidate({"C": 2.0})]})},
     ],
 )
 def test_replies_that_are_taken_as_meant(reply: Any) -> None:
@@ -847,6 +852,28 @@ def test_defaults(own: Any, given: Any, expected: float) -> None:
 def test_log_scale_from_zero_becomes_linear() -> None:
     """A log scale that starts at zero is kept as a linear one."""
     assert Float(0, 10, default=5.0) == design_of(described(low=0))["C"]
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"), [(True, True), ("true", True), ("True", True), ("false", False), (None, False)]
+)
+def test_a_log_scale_in_words(log: Any, expected: bool) -> None:
+    """Booleans that came as text mean what they say."""
+    assert Float(0.1, 10, log=expected, default=1.0) == design_of(described(log=log, default=1))["C"]
+
+
+def test_a_design_that_is_encoded_twice() -> None:
+    """Lists and objects that came as text are read, and an answer under a single key is found."""
+    parameters = [
+        {"name": "kernel", "type": "categorical", "choices": json.dumps(["rbf", "poly"])},
+        {"name": "degree", "type": "int", "low": 2, "high": 5}
+        | {"when": json.dumps({"parameter": "kernel", "values": ["poly"]})},
+    ]
+    reply = {"answer": {"rationale": "so", "parameters": json.dumps(parameters)}}
+    space, rationale = parse_design(reply, Task())
+    assert ("rbf", "poly") == space["kernel"].choices  # type: ignore[union-attr]  # it is categorical
+    assert When("kernel", ["poly"]) == space["degree"].condition
+    assert "so" == rationale
 
 
 def test_mapping_of_parameters() -> None:

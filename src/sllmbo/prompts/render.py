@@ -16,8 +16,8 @@ from sllmbo.prompts import words
 from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
 from sllmbo.prompts.replies import suggestions_schema
-from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.standing import digits_of
+from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import dependencies, tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
 from sllmbo.space.branches import ROOT, branches

@@ -46,7 +46,11 @@ def value(given: Any, digits: int = 4) -> str:
         return number(given, digits)
     if isinstance(given, str):
         return given if is_plain(given, MAX_TEXT) and given not in _SPELLED else quoted(given, MAX_TEXT)
-    return quoted(repr(given), MAX_TEXT) if isinstance(given, (list, dict, tuple, set)) else json.dumps(given, default=repr)
+    return (
+        quoted(repr(given), MAX_TEXT)
+        if isinstance(given, (list, dict, tuple, set))
+        else json.dumps(given, default=repr)
+    )
 
 
 def bare(text: str) -> str:
