@@ -470,6 +470,32 @@ def test_threads() -> None:
     assert 64 == len(answers) == len(server.requests)
 
 
+def test_a_server_is_found_by_its_name() -> None:
+    """Names are resolved."""
+    with ChatServer([{"x": 1}]) as server:
+        assert 1 == ask(Gateway("openai:any", base_url=server.base_url.replace("127.0.0.1", "localhost"))).value
+
+
+_UNRESOLVED = """
+import socket, time
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+from sllmbo.errors import Unavailable
+from sllmbo.llm import Gateway
+gateway = Gateway("openai:any", base_url="http://nowhere.example/v1", timeout=0.3)
+gateway.check_config()
+try:
+    gateway.ask(instructions="", prompt="", schema={}, check=lambda reply: reply)
+except Unavailable as error:
+    print(error)
+"""
+
+
+def test_a_name_that_is_not_resolved_does_not_hold_up_the_exit() -> None:
+    """A process ends after its deadline, though the resolver of the system still hangs."""
+    told = subprocess.run([sys.executable, "-c", _UNRESOLVED], capture_output=True, text=True, timeout=40, check=True)
+    assert "did not finish its answer within 0.3 s" in told.stdout
+
+
 def test_bounded_parallelism() -> None:
     """A question that finds no free slot within its timeout is not sent."""
     with ChatServer([chat_server.silence()]) as server, ThreadPoolExecutor(2) as pool:
