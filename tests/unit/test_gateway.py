@@ -186,6 +186,8 @@ def test_no_repair_on_request() -> None:
         (chat_server.status(429, retry_after=0.01), RateLimited, 3),
         (chat_server.status(500, retry_after=0.01), Unavailable, 3),
         (chat_server.status(503, retry_after=0.01), Unavailable, 3),
+        (chat_server.status(408, retry_after=0.01), Unavailable, 3),
+        (chat_server.status(409, retry_after=0.01), Unavailable, 3),
         (chat_server.html(), Unavailable, 1),
         (chat_server.Reply("[1, 2]"), Unavailable, 1),
         (chat_server.Reply('{"choices": []}'), Unavailable, 1),

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from sllmbo.errors import ReplyError
 from sllmbo.history import History, Observation, Refusal
 from sllmbo.prompts import (
+    ChatMemory,
     DigestMemory,
     NoMemory,
     Prompt,
@@ -167,6 +168,13 @@ def test_studies_without_curves_are_told_as_before() -> None:
     text = suggestions(SMALL, History("minimize", trials)).text
     assert "CURVES" not in text
     assert suggestions(SMALL, History("minimize", bare)).text == text
+
+
+def test_a_conversation_says_what_was_pruned() -> None:
+    """The value of a pruned trial is not told like that of a complete one."""
+    trials = [observation(0, {"C": 1.0}, source="llm"), observation(1, {"C": 2.0}, source="llm", state="pruned")]
+    said = suggestions(SMALL, History("maximize", tuple(trials)), memory=ChatMemory()).conversation
+    assert ["Trial 0: 0.5", "Trial 1: pruned at 0.5"] == [words for speaker, words in said if speaker == "user"][1:]
 
 
 def test_size_is_bounded_where_there_is_most_to_tell() -> None:
@@ -720,6 +728,18 @@ def test_repeats_and_surplus_are_dropped() -> None:
     """Candidates that mean the same configuration count once, and at most n are returned."""
     reply = {"candidates": [candidate({"C": c}) for c in (1.0, 1, "1", 2.0, 3.0, 4.0)]}
     assert [1.0, 2.0] == [params["C"] for params, _ in parse_suggestions(reply, SMALL, 2)]
+
+
+def test_names_are_read_in_any_case() -> None:
+    """A name in another case means the parameter, unless it could be two or the right one is given too."""
+    space = SearchSpace({name: Float(0, 9, default=5.0) for name in ("lr", "C", "Alpha", "alpha")})
+
+    def read(params: dict[str, float]) -> dict[str, Any]:
+        return parse_suggestions({"candidates": [candidate(params)]}, space, 1)[0][0]
+
+    assert {"lr": 1.0, "C": 2.0} == read({"LR": 1.0, "c": 2.0})
+    assert {"lr": 1.0, "ALPHA": 2.0} == read({"lr": 1.0, "ALPHA": 2.0})
+    assert {"lr": 1.0, "alpha": 3.0} == read({"lr": 1.0, "LR": 2.0, "alpha": 3.0})
 
 
 def test_out_of_range_is_left_to_repair() -> None:

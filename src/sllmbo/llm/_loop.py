@@ -64,7 +64,7 @@ async def _getaddrinfo(*about: Any, **more: Any) -> Any:
     def resolve() -> None:
         try:
             future.set_result(socket.getaddrinfo(*about, **more))
-        except Exception as error:  # raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
             future.set_exception(error)
 
     threading.Thread(target=resolve, name="sllmbo-resolver", daemon=True).start()

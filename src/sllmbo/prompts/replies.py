@@ -72,7 +72,9 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
     seen: list[dict[str, Scalar]] = []
     reasons: list[str] = []
     for number, candidate in enumerate(_candidates(reply), start=1):
-        params = _params_of(candidate)
+        told = _params_of(candidate)
+        params = {_called(name, space): value for name, value in told.items() if name not in space}
+        params |= {name: value for name, value in told.items() if name in space}
         try:
             if not any(name in space for name in params):
                 raise ReplyError(f"it names no parameter of the search space ({words.some(space, 20)})")
@@ -209,6 +211,12 @@ def _params_of(candidate: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(params, Mapping):
         return {str(name): value for name, value in params.items()}
     return {str(name): value for name, value in candidate.items() if name not in ("intent", "rationale")}
+
+
+def _called(name: str, space: SearchSpace) -> str:
+    """Return the parameter of *space* that *name* is but for its case, if just one is; else *name*."""
+    alike = [other for other in space if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else name
 
 
 def _rationale_of(candidate: Mapping[str, Any]) -> str:
