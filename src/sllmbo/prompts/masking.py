@@ -143,8 +143,9 @@ def mask_awkward(space: SearchSpace) -> Masking:
     names = {name: name if is_plain(name) else next(fresh_names) for name in space}
 
     def short(choice: Scalar) -> Scalar:
-        is_short = not isinstance(choice, str) or not _is_awkward(choice)
-        return choice if is_short else f"{next(fresh)}: {quoted(choice, _EXCERPT)[1:-1]}"
+        if isinstance(choice, str) and _is_awkward(choice):
+            return f"{next(fresh)}: {quoted(choice, _EXCERPT)[1:-1]}"
+        return choice
 
     return _masking(space, names, short, everything=False)
 

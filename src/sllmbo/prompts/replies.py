@@ -72,9 +72,9 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
     seen: list[dict[str, Scalar]] = []
     reasons: list[str] = []
     for number, candidate in enumerate(_candidates(reply), start=1):
-        told = _params_of(candidate)
-        params = {_called(name, space): value for name, value in told.items() if name not in space}
-        params |= {name: value for name, value in told.items() if name in space}
+        given = _params_of(candidate)
+        params = {_called(name, space): value for name, value in given.items() if name not in space}
+        params |= {name: value for name, value in given.items() if name in space}
         try:
             if not any(name in space for name in params):
                 raise ReplyError(f"it names no parameter of the search space ({words.some(space, 20)})")
