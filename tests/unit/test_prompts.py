@@ -29,7 +29,10 @@ from sllmbo.prompts import (
     TableMemory,
     design_schema,
     offered,
+    parse_condense,
     parse_design,
+    parse_edits,
+    parse_shortlist,
     parse_suggestions,
     render_design,
     render_suggestions,
@@ -37,7 +40,7 @@ from sllmbo.prompts import (
 )
 from sllmbo.prompts.template import load_template, parse_template
 from sllmbo.prompts.words import number, tokens
-from sllmbo.space import Categorical, Float, Int, Leeway, SearchSpace, When
+from sllmbo.space import Categorical, Float, Int, Leeway, SearchSpace, SpaceEdit, When
 from sllmbo.task import DataFacts, Task
 from sllmbo_strategies import seeds, spaces, tasks
 
@@ -728,6 +731,17 @@ def test_repeats_and_surplus_are_dropped() -> None:
     """Candidates that mean the same configuration count once, and at most n are returned."""
     reply = {"candidates": [candidate({"C": c}) for c in (1.0, 1, "1", 2.0, 3.0, 4.0)]}
     assert [1.0, 2.0] == [params["C"] for params, _ in parse_suggestions(reply, SMALL, 2)]
+
+
+def test_any_answer_may_be_wrapped() -> None:
+    """Edits, notes and a shortlist are found as well, under a single key and as text."""
+    edits = json.dumps([{"parameter": "C", "low": 1, "high": 2, "reason": "so"}])
+    assert (SpaceEdit("C", 1.0, 2.0, "so"),) == parse_edits({"answer": {"candidates": [], "space": edits}})
+    assert "notes" == parse_condense({"answer": {"summary": "notes"}})
+    task = Task(candidates=("ridge", "svc"))
+    assert (("svc", "few rows"),) == parse_shortlist(
+        {"answer": {"estimators": [["svc"], {"name": "svc", "reason": "few rows"}]}}, task, 2
+    )
 
 
 def test_names_are_read_in_any_case() -> None:
