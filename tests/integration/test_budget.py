@@ -4,6 +4,7 @@ Budgets on calls, tokens and money, shared by threads and processes, are kept to
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import uuid
@@ -131,6 +132,29 @@ def test_what_a_failed_request_counts(failure, is_billed) -> None:
     assert entries(study)
     assert all(is_billed == (entry["usage"]["output_tokens"] >= 500) for entry in entries(study))
     assert is_billed == (spent(study).cost_usd > 0)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("tokens", 8_000), ("cost_usd", 0.008)])
+def test_requests_whose_tokens_are_not_told_count_at_their_bound(limit, most) -> None:
+    """A budget is kept where a server tells no usage, and what is told of the price is that it is unknown."""
+
+    rng = random.Random(0)
+
+    def reply(request):
+        body = json.loads(chat_server.answer_from_schema(request, rng).written_for(request))
+        del body["usage"]
+        return chat_server.Reply(json.dumps(body))
+
+    with ChatServer(reply) as server:
+        study = _study(server, sllmbo.Budget(**{limit: most}))
+    usage = spent(study)
+
+    told = [trial.user_attrs["sllmbo:usage"] for trial in study.trials if "sllmbo:usage" in trial.user_attrs]
+
+    assert 2 <= len(server.requests) <= 6
+    assert 500 * usage.calls <= usage.tokens
+    assert 0 < {"tokens": usage.tokens, "cost_usd": usage.cost_usd}[limit] <= most
+    assert {(0, None)} == {(usage["input_tokens"], usage["cost_usd"]) for usage in told}
 
 
 @pytest.mark.parametrize("budget", [None, sllmbo.Budget(tokens=100_000)])

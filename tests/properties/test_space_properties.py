@@ -186,6 +186,20 @@ def test_labels_are_distinct_text_that_repair_reads(parameter):
         assert (type(choice), choice) == (type(parameter.repair(label)), parameter.repair(label))
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("1e-5", 0.00001), (".001", 0.001), ("1", 1.0), ("1.0", 1.0), (" 5e3 ", 5000), ("'0.50'", 0.5), ("0", "0")],
+)
+def test_numbers_among_categories_are_read_in_any_spelling(text, meant):
+    """Text that is no choice means the number among the choices that it spells, and never a boolean."""
+    choices = Categorical([0.00001, 0.001, 1.0, 5000, 0.5, "0", 0, True])
+    assert (type(meant), meant) == (type(choices.repair(text)), choices.repair(text))
+    with pytest.raises(SpaceError):
+        Categorical([True, False, 2, math.inf]).repair("1.0")
+    with pytest.raises(SpaceError):
+        Categorical([1.0, math.inf]).repair("1e999")
+
+
 @given(space=spaces())
 def test_defaults_are_known_together_or_not_at_all(space):
     """The default configuration is contained, and None exactly if an active parameter lacks its default."""

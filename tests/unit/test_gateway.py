@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import multiprocessing
 import os
 import pickle
@@ -82,6 +83,36 @@ def test_tool_call() -> None:
     assert answer.usage.seconds > 0
 
 
+def message(content: str | None, *arguments: str) -> chat_server.Reply:
+    """Return a message with text and any number of tool calls."""
+    calls = [
+        {"id": f"call_{i}", "type": "function", "function": {"name": "answer", "arguments": text}}
+        for i, text in enumerate(arguments)
+    ]
+    said = {"role": "assistant", "content": content, "tool_calls": calls}
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": said}
+    envelope = {"id": "chatcmpl-0", "object": "chat.completion", "created": 1, "model": "scripted-1"}
+    return chat_server.Reply(json.dumps({**envelope, "choices": [choice]}))
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (message(None, '{"x": [1]}', '{"x": [2, 3], "y": 4}', '{"x": [5]}'), {"x": [1, 2, 3, 5], "y": 4}),
+        (message(None, '{"x": 1}', '{"y": "much longer than the answer"}'), {"x": 1}),
+        (message('{"x": 1}', "{}"), {"x": 1}),
+        (message('{"x": 1}', ""), {"x": 1}),
+        (message("I call the tool.", '{"x": 1}', "{}"), {"x": 1}),
+        (message(None, "{'x': 1}"), {"x": 1}),
+    ],
+)
+def test_several_tool_calls_are_one_answer(reply: chat_server.Reply, expected: Any) -> None:
+    """Lists of parallel calls follow each other; an empty call hides neither the others nor an answer in the text."""
+    with ChatServer([reply]) as server:
+        answer = gateway_to(server, repairs=0).ask(instructions="", prompt="Which?", schema=SCHEMA, check=lambda x: x)
+    assert expected == answer.value
+
+
 def test_what_is_sent() -> None:
     """The instructions, the prompt and the schema with its bounds are sent, and nothing of the machine beside."""
     with ChatServer([{"x": 1}]) as server:
@@ -155,6 +186,8 @@ def test_no_repair_on_request() -> None:
         (chat_server.status(429, retry_after=0.01), RateLimited, 3),
         (chat_server.status(500, retry_after=0.01), Unavailable, 3),
         (chat_server.status(503, retry_after=0.01), Unavailable, 3),
+        (chat_server.status(408, retry_after=0.01), Unavailable, 3),
+        (chat_server.status(409, retry_after=0.01), Unavailable, 3),
         (chat_server.html(), Unavailable, 1),
         (chat_server.Reply("[1, 2]"), Unavailable, 1),
         (chat_server.Reply('{"choices": []}'), Unavailable, 1),
@@ -437,6 +470,32 @@ def test_threads() -> None:
         gateway = gateway_to(server)
         answers = list(pool.map(lambda _: ask(gateway), range(64)))
     assert 64 == len(answers) == len(server.requests)
+
+
+def test_a_server_is_found_by_its_name() -> None:
+    """Names are resolved."""
+    with ChatServer([{"x": 1}]) as server:
+        assert 1 == ask(Gateway("openai:any", base_url=server.base_url.replace("127.0.0.1", "localhost"))).value
+
+
+_UNRESOLVED = """
+import socket, time
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+from sllmbo.errors import Unavailable
+from sllmbo.llm import Gateway
+gateway = Gateway("openai:any", base_url="http://nowhere.example/v1", timeout=0.3)
+gateway.check_config()
+try:
+    gateway.ask(instructions="", prompt="", schema={}, check=lambda reply: reply)
+except Unavailable as error:
+    print(error)
+"""
+
+
+def test_a_name_that_is_not_resolved_does_not_hold_up_the_exit() -> None:
+    """A process ends after its deadline, though the resolver of the system still hangs."""
+    told = subprocess.run([sys.executable, "-c", _UNRESOLVED], capture_output=True, text=True, timeout=40, check=True)
+    assert "did not finish its answer within 0.3 s" in told.stdout
 
 
 def test_bounded_parallelism() -> None:

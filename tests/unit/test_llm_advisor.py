@@ -53,7 +53,7 @@ def test_suggest() -> None:
         first, second = advisor_on(server).suggest(request())
     assert {"C": 5.0, "kernel": "rbf"} == first.params
     assert {"C": 7.0, "kernel": "poly"} == second.params
-    assert ("llm", "tiny-0815", "suggest/9") == (first.source, first.origin, first.prompt_version)
+    assert ("llm", "tiny-0815", "suggest/10") == (first.source, first.origin, first.prompt_version)
     assert "exploit: larger C helped (#0)" == first.rationale
     assert 1 == first.usage.calls
     assert Usage() == second.usage

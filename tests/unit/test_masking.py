@@ -156,7 +156,7 @@ def _with_marks(parameter: Any) -> Any:
 
 
 def test_awkward_names_are_shortened() -> None:
-    """A name that is no plain word and a long category get short ones; the true name is told as a quoted note."""
+    """A name that is no plain word and a long category get short ones, which say what they are."""
     space = SearchSpace(
         {
             "x1": Float(0, 1, default=0.5),
@@ -168,9 +168,31 @@ def test_awkward_names_are_shortened() -> None:
     masking = mask_awkward(space)
     assert ["x1", "x2", "x3", "clf__alpha"] == list(masking.masked)
     assert "learning rate: shrinkage" == masking.masked["x2"].description
-    assert Categorical(["c1", "short"], default="c1", description="n" * 100) == masking.masked["x3"]
-    assert {"learning rate": 0.1, "n" * 100: LONG} == masking.unmask({"x2": 0.1, "x3": "c1"})
+    label = "c1: a very long category ..."
+    assert Categorical([label, "short"], default=label, description="n" * 100) == masking.masked["x3"]
+    assert {"learning rate": 0.1, "n" * 100: LONG} == masking.unmask({"x2": 0.1, "x3": label})
+    assert f"{'n' * 100}={LONG} as #1 says" == masking.unmask_text("x3=c1 as #1 says")
     assert SPACE is mask_awkward(SPACE).masked
+
+
+ALIKE = [
+    *("model/" + "deep-" * 8 + "small", "model/" + "deep-" * 8 + "large"),
+    *(" ", "\t", "a b", "a  b", "a\u00a0b", "a\u200bb", "ab"),
+    *(True, "true", None, "null", 1, "1", 0.12341, 0.12342, 0.1, 1e-5, 12345678, 12345679),
+]
+
+
+@pytest.mark.parametrize("pair", [(a, b) for i, a in enumerate(ALIKE) for b in ALIKE[:i]])
+def test_two_choices_never_look_the_same(pair: tuple[Any, Any]) -> None:
+    """Neither in the search space nor in the rows nor among the odds, long or short, text or number."""
+    space = SearchSpace({"c": Categorical(pair)})
+    trials = tuple(Observation(i, {"c": choice}, state="complete", value=0.5 + i) for i, choice in enumerate(pair))
+    told = shown(Task(), space, History("minimize", trials), privacy="none")
+    text = render_suggestions(told.task, told.space, told.history, n=1, purpose="next").text
+    for pattern in (r"\nc: one of (.*), (.*)\n", r"\n0,.5,(.*)\n1,1.5,(.*)\n", r"\nc: (.*) 1:0, (.*) 0:1"):
+        found = re.search(pattern, text)
+        assert found is not None
+        assert found[1] != found[2]
 
 
 def test_schemas_hold_plain_keys_only() -> None:

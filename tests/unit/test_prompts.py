@@ -22,13 +22,17 @@ from hypothesis import strategies as st
 from sllmbo.errors import ReplyError
 from sllmbo.history import History, Observation, Refusal
 from sllmbo.prompts import (
+    ChatMemory,
     DigestMemory,
     NoMemory,
     Prompt,
     TableMemory,
     design_schema,
     offered,
+    parse_condense,
     parse_design,
+    parse_edits,
+    parse_shortlist,
     parse_suggestions,
     render_design,
     render_suggestions,
@@ -36,7 +40,7 @@ from sllmbo.prompts import (
 )
 from sllmbo.prompts.template import load_template, parse_template
 from sllmbo.prompts.words import number, tokens
-from sllmbo.space import Categorical, Float, Int, Leeway, SearchSpace, When
+from sllmbo.space import Categorical, Float, Int, Leeway, SearchSpace, SpaceEdit, When
 from sllmbo.task import DataFacts, Task
 from sllmbo_strategies import seeds, spaces, tasks
 
@@ -169,6 +173,13 @@ def test_studies_without_curves_are_told_as_before() -> None:
     assert suggestions(SMALL, History("minimize", bare)).text == text
 
 
+def test_a_conversation_says_what_was_pruned() -> None:
+    """The value of a pruned trial is not told like that of a complete one."""
+    trials = [observation(0, {"C": 1.0}, source="llm"), observation(1, {"C": 2.0}, source="llm", state="pruned")]
+    said = suggestions(SMALL, History("maximize", tuple(trials)), memory=ChatMemory()).conversation
+    assert ["Trial 0: 0.5", "Trial 1: pruned at 0.5"] == [words for speaker, words in said if speaker == "user"][1:]
+
+
 def test_size_is_bounded_where_there_is_most_to_tell() -> None:
     """The bound holds beside a long description and with authors, by leaving out trials."""
     task = dataclasses.replace(TASK, description="Predict whether income exceeds 50K from census data. " * 30)
@@ -218,17 +229,23 @@ def test_what_is_stable_comes_first() -> None:
         (21, "Propose 4 configurations to run next. More than half of the trials are to come: a bold idea can be"),
         (20, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
         (14, "Propose 4 configurations to run next. Stay mostly around the best; at most one candidate is bold."),
-        (13, "Only 3 trials remain: exploit the best region only. Propose 3 configurations with the best"),
-        (11, "Only 1 trial remains: exploit the best region only. Propose 1 configuration with the best"),
+        (13, "Only 3 trials remain: exploit the best region only. Propose 4 configurations with the best"),
+        (11, "Only 1 trial remains: exploit the best region only. Propose 4 configurations with the best"),
         (3, "Only 1 trial remains"),
     ],
 )
 def test_request_fits_the_budget(n_trials: int | None, expected: str) -> None:
-    """No more is asked for than can run, spares are said to be spares; boldness counts in the first half."""
+    """As many are asked for at the end, as spares, which are said to be spares; boldness counts in the first half."""
     history = History("maximize", tuple(observation(i, {"C": 1.0 + i}, value=float(i)) for i in range(10)))
     text = render_suggestions(Task(n_trials=n_trials), SMALL, history, n=4, purpose="next").text
     assert f"REQUEST\n{expected}" in text
-    assert ("the first that is not turned down" in text) == ("Propose 1 " not in text)
+    assert "the first that is not turned down" in text
+
+
+def test_an_opening_is_no_longer_than_the_study() -> None:
+    """No more is asked for than can run."""
+    text = render_suggestions(Task(n_trials=2), SMALL, History("maximize"), n=4, purpose="opening").text
+    assert "Propose an opening of 2 configurations." in text
 
 
 @pytest.mark.parametrize(("n", "told"), [(29, False), (30, True), (36, True), (37, False)])
@@ -242,7 +259,7 @@ def test_refinement_is_of_the_last_quarter(n: int, told: bool) -> None:
 def test_request_without_a_best() -> None:
     """Where nothing is complete yet there is no best region to exploit, also at the end."""
     text = render_suggestions(Task(n_trials=2), SMALL, History("maximize"), n=4, purpose="next").text
-    assert "Propose 2 configurations to run next." in text
+    assert "Propose 4 configurations to run next." in text
 
 
 def table(prompt: Prompt) -> list[str]:
@@ -278,6 +295,15 @@ def test_table() -> None:
     assert "\nValues: best 0.71 (#1), median 0.5, default 0.5 (#0).\n" in prompt.text
     assert "New bests of trials (mean percentile, 100 best): you 1 of 1 (75), tpe 0 of 1 (0)," in prompt.text
     assert "left out" not in prompt.text
+
+
+@pytest.mark.parametrize(("state", "value"), [("failed", None), ("pruned", 0.4), ("running", None)])
+def test_a_default_without_a_value_is_not_told_as_one(state: Any, value: float | None) -> None:
+    """Only of a complete trial the value is that of the default."""
+    trials = [observation(0, {"C": 1.0}, source="default", state=state, value=value)]
+    trials += [observation(i, {"C": 1.0 + i}, value=float(i)) for i in (1, 2)]
+    line = section(suggestions(SMALL, History("maximize", tuple(trials))), "Values")
+    assert line.startswith("Values: best 2 (#2), median 1.")
 
 
 def test_table_without_authors_and_details() -> None:
@@ -393,6 +419,24 @@ def test_categories() -> None:
     assert "(good: best 2 trials, rest: the others; " in suggestions(SMALL, History("maximize", tuple(trials))).text
 
 
+def test_categories_that_gave_no_value() -> None:
+    """A choice that only failed, was pruned or still runs is not told as untried, and what failed is counted."""
+    space = SearchSpace({"solver": Categorical(["lbfgs", "newton", "saga", "sag", "sgd"])})
+    states = [
+        ("lbfgs", "complete"),
+        ("lbfgs", "failed"),
+        ("newton", "failed"),
+        ("newton", "failed"),
+        ("saga", "pruned"),
+    ]
+    trials = [
+        observation(i, {"solver": solver}, state=state, value=None if state == "failed" else 0.5)
+        for i, (solver, state) in enumerate([*states, ("sag", "running")])
+    ]
+    told = "lbfgs 1:0 (1 failed), newton 0:0 (2 failed), saga 0:0, sag 0:0; untried sgd"
+    assert {"solver": told} == regions_of(space, trials)
+
+
 def test_choices_that_compare_equal_are_kept_apart() -> None:
     """True and 1 are two choices."""
     space = SearchSpace({"a": Categorical([True, 1, False])})
@@ -476,9 +520,27 @@ def test_untried_ranges() -> None:
 
 
 def test_parameter_outside_its_present_range() -> None:
-    """Where all trials lie outside a space that was moved, its range is untried."""
-    trials = [observation(i, {"C": 1000.0 + i}, value=float(i)) for i in range(12)]
-    assert "untried in this range" in regions_of(SMALL, trials)["C"]
+    """Where all trials lie outside a space that was moved, its range is untried, and no trial is at its limits."""
+    trials = [observation(i, {"C": 1000.0 + 100 * i}, value=float(i)) for i in range(12)]
+    assert "good 1949 to 2049; rest 1200 to 1600; untried in this range" == regions_of(SMALL, trials)["C"]
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_quartiles_of_a_narrowed_range(log: bool) -> None:
+    """They are those of the values, also of those outside of the range that is left."""
+    space = SearchSpace({"n": Int(40, 60, log=log), "C": Float(40, 60, log=log)})
+    trials = [observation(i, {"n": 2**i, "C": 2.0**i}, value=-abs(i - 5.1)) for i in range(12)]
+    told = regions_of(space, trials)
+    # Of the exponents 4, 5, 6 the quartiles are 4.5 and 5.5, of the others 2 and 9.
+    expected = "good 23 to 45; rest 4 to 512;" if log else "good 24 to 48; rest 4 to 512;"
+    assert told["n"].startswith(expected)
+    assert told["C"].startswith(expected)
+
+
+def test_only_a_value_at_the_limit_is_there() -> None:
+    """A value beyond the limit of a range that was moved is not at it."""
+    trials = [observation(i, {"C": 0.001 * (i + 1)}, value=-float(i)) for i in range(12)]
+    assert "limit" not in regions_of(SMALL, trials)["C"]
 
 
 def test_gap_between_integers() -> None:
@@ -489,7 +551,7 @@ def test_gap_between_integers() -> None:
 
 
 def test_failures() -> None:
-    """Failures are told by class with the latest reason and trials, and what tells them from the complete trials."""
+    """Failures are told by class with the latest reason and trials."""
     good = [observation(i, {"C": 1.0 + i}) for i in range(3)]
     reasons = ["MemoryError: no room", "MemoryError: none", "ValueError"]
     bad = [
@@ -498,7 +560,6 @@ def test_failures() -> None:
     ]
     prompt = suggestions(SMALL, History("maximize", (*good, *bad)))
     assert 'Failed 3: "MemoryError: none" 2x (latest #4, #3), "ValueError" 1x (latest #5).' in prompt.text
-    assert "All failures have C 53 to 55, all complete trials 1 to 3." in prompt.text
     assert "4,failed,-,54,-" in table(prompt)
 
 
@@ -653,6 +714,11 @@ def test_parse_suggestions() -> None:
         {"candidates": {"C": 2.0}},
         {"candidates": ["nonsense", 3, {"C": "2.0"}]},
         {"candidates": [candidate({"C": [1]}), candidate({"C": 2.0})]},
+        {"candidates": json.dumps([candidate({"C": 2.0})])},
+        {"candidates": [json.dumps(candidate({"C": 2.0}))]},
+        {"candidates": [candidate(json.dumps({"C": 2.0}))]},
+        {"answer": {"candidates": [candidate({"C": 2.0})]}},
+        {"answer": json.dumps({"candidates": [candidate({"C": 2.0})]})},
     ],
 )
 def test_replies_that_are_taken_as_meant(reply: Any) -> None:
@@ -665,6 +731,29 @@ def test_repeats_and_surplus_are_dropped() -> None:
     """Candidates that mean the same configuration count once, and at most n are returned."""
     reply = {"candidates": [candidate({"C": c}) for c in (1.0, 1, "1", 2.0, 3.0, 4.0)]}
     assert [1.0, 2.0] == [params["C"] for params, _ in parse_suggestions(reply, SMALL, 2)]
+
+
+def test_any_answer_may_be_wrapped() -> None:
+    """Edits, notes and a shortlist are found as well, under a single key and as text."""
+    edits = json.dumps([{"parameter": "C", "low": 1, "high": 2, "reason": "so"}])
+    assert (SpaceEdit("C", 1.0, 2.0, "so"),) == parse_edits({"answer": {"candidates": [], "space": edits}})
+    assert "notes" == parse_condense({"answer": {"summary": "notes"}})
+    task = Task(candidates=("ridge", "svc"))
+    assert (("svc", "few rows"),) == parse_shortlist(
+        {"answer": {"estimators": [["svc"], {"name": "svc", "reason": "few rows"}]}}, task, 2
+    )
+
+
+def test_names_are_read_in_any_case() -> None:
+    """A name in another case means the parameter, unless it could be two or the right one is given too."""
+    space = SearchSpace({name: Float(0, 9, default=5.0) for name in ("lr", "C", "Alpha", "alpha")})
+
+    def read(params: dict[str, float]) -> dict[str, Any]:
+        return parse_suggestions({"candidates": [candidate(params)]}, space, 1)[0][0]
+
+    assert {"lr": 1.0, "C": 2.0} == read({"LR": 1.0, "c": 2.0})
+    assert {"lr": 1.0, "ALPHA": 2.0} == read({"lr": 1.0, "ALPHA": 2.0})
+    assert {"lr": 1.0, "alpha": 3.0} == read({"lr": 1.0, "LR": 2.0, "alpha": 3.0})
 
 
 def test_out_of_range_is_left_to_repair() -> None:
@@ -799,6 +888,28 @@ def test_log_scale_from_zero_becomes_linear() -> None:
     assert Float(0, 10, default=5.0) == design_of(described(low=0))["C"]
 
 
+@pytest.mark.parametrize(
+    ("log", "expected"), [(True, True), ("true", True), ("True", True), ("false", False), (None, False)]
+)
+def test_a_log_scale_in_words(log: Any, expected: bool) -> None:
+    """Booleans that came as text mean what they say."""
+    assert Float(0.1, 10, log=expected, default=1.0) == design_of(described(log=log, default=1))["C"]
+
+
+def test_a_design_that_is_encoded_twice() -> None:
+    """Lists and objects that came as text are read, and an answer under a single key is found."""
+    parameters = [
+        {"name": "kernel", "type": "categorical", "choices": json.dumps(["rbf", "poly"])},
+        {"name": "degree", "type": "int", "low": 2, "high": 5}
+        | {"when": json.dumps({"parameter": "kernel", "values": ["poly"]})},
+    ]
+    reply = {"answer": {"rationale": "so", "parameters": json.dumps(parameters)}}
+    space, rationale = parse_design(reply, Task())
+    assert ("rbf", "poly") == space["kernel"].choices  # type: ignore[union-attr]  # it is categorical
+    assert When("kernel", ["poly"]) == space["degree"].condition
+    assert "so" == rationale
+
+
 def test_mapping_of_parameters() -> None:
     """Parameters given as a mapping from name to description are read too."""
     space, _ = parse_design({"parameters": {"C": {"type": "float", "low": 1, "high": 2}}}, Task())
@@ -845,7 +956,7 @@ def test_template_is_strict() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "digest"),
     [
-        ("suggest", "suggest/9", "f5b158433ff3"),
+        ("suggest", "suggest/10", "36c71cb0cf80"),
         ("design_space", "design_space/3", "7e315f2ba99c"),
     ],
 )

@@ -44,10 +44,26 @@ def test_what_was_meant_is_read(text: str) -> None:
 
 
 def test_the_value_that_has_the_keys_is_preferred() -> None:
-    """Of several objects the largest is read, unless only another one has what was asked for."""
-    assert {"a": {"b": 1}} == read_json('{} {"x": 1} {"a": {"b": 1}}')
+    """Of several objects the last with what was asked for is read, also if it must be repaired; else the largest."""
+    assert {"a": {"b": 1}} == read_json('{} {"a": {"b": 1}} {"x": 1}', ["candidates"])
     assert [{"x": 1}, {"x": 2}] == read_json('[{"x": 1}, {"x": 2}]')
     assert {"candidates": [{"p": 1}, {"p": 2}]} == read_json('{"candidates": [{"p": 1}, {"p": 2}', ["candidates"])
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "The trials so far: " + json.dumps([{"trial": i, "lr": 0.1, "value": 0.5} for i in range(60)]),
+        " ".join(f"{{{i}}}: " + json.dumps({"trial": i, "lr": 0.1}) for i in range(40)),
+        " ".join(json.dumps({"trial": i}) for i in range(60)),
+        "The schema is "
+        + json.dumps({"type": "object", "properties": {"candidates": {"type": "array"}}, "x": "y" * 99}),
+        "First I thought of " + json.dumps({"candidates": [{"params": PARAMS}] * 5}) + ", but no:",
+    ],
+)
+def test_the_answer_comes_last(before: str) -> None:
+    """Trials that are quoted, the schema and a draft that was withdrawn are not the answer, however long they are."""
+    assert ANSWER == read_json(f"{before}\n{WHOLE}", ["candidates"])
 
 
 @pytest.mark.parametrize("size", range(len(WHOLE)))

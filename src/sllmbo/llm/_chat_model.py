@@ -84,8 +84,10 @@ class ChatModel:
         return await _wire.send(self._model, messages, schema=schema, mode=mode, max_tokens=max_tokens)
 
     def usage_of(self, response: ModelResponse) -> Usage:
-        """Return what one answered request cost."""
+        """Return what one answered request cost; its price is unknown where the server does not tell its tokens."""
         tokens = response.usage
+        if not tokens.input_tokens + tokens.output_tokens:
+            return _wire.usage_of(response, None)
         cost = None if self._server else _wire.listed_cost(response)
         return _wire.usage_of(
             response, self._stated(tokens.input_tokens, tokens.output_tokens) if cost is None else cost

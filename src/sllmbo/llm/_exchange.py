@@ -242,9 +242,10 @@ class Exchange(Generic[T]):
             if _faults.is_unbilled(error):
                 call.usage = Usage(calls=1, cost_usd=0.0)
             raise
-        call.usage = self._chat_model.usage_of(response)
+        usage = self._chat_model.usage_of(response)
+        call.usage = usage if usage.tokens else None  # servers that tell no tokens count them all the same
         call.chat_model = response.model_name or self._chat_model.llm
-        self._spending.add(call.usage)
+        self._spending.add(usage)
         self._spending.hear(_wire.text_in(response))
         return response
 

@@ -14,6 +14,8 @@ _ABOUT_THE_MODE = ("tool", "function call", "response_format", "response format"
 _ABOUT_THE_LIMIT = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens", "context length")
 _TOO_LONG = ("context length", "context window", "context_length", "prompt is too long", "too many tokens")
 _FIRST_ERROR = 400  # of HTTP
+_PASSING = (408, 409)
+"""Statuses of HTTP that say to try again, beside those that the client has classes for."""
 _NOT_CONNECTED = ("ConnectionRefusedError", "ConnectError", "ConnectTimeout", "EndpointConnectionError")
 _WITHOUT_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
 
@@ -28,9 +30,11 @@ def pause_after(error: Exception, pause: float) -> float | None:
         exceptions.ModelUnavailableError,
         exceptions.ModelConnectionError,
     )
-    if not isinstance(error, passing) or is_about_the_mode(error):
+    is_passing = isinstance(error, passing) or getattr(error, "status_code", None) in _PASSING
+    if not is_passing or is_about_the_mode(error):
         return None
-    return pause if error.retry_after is None else max(error.retry_after, 0.0)
+    after = getattr(error, "retry_after", None)
+    return pause if after is None else max(after, 0.0)
 
 
 def is_about_the_mode(error: BaseException | None) -> bool:

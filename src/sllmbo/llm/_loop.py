@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -33,6 +34,7 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._loop.getaddrinfo = _getaddrinfo  # type: ignore[method-assign]
                 threading.Thread(target=self._loop.run_forever, name="sllmbo-llm", daemon=True).start()
             return self._loop
 
@@ -52,6 +54,21 @@ class LoopThread:
             return future.result(timeout)
         finally:
             future.cancel()
+
+
+async def _getaddrinfo(*about: Any, **more: Any) -> Any:
+    """Resolve a name in a daemon thread: those of asyncio's executor are joined at exit, however long one hangs."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # who waits may leave, and the thread still set a result
+
+    def resolve() -> None:
+        try:
+            future.set_result(socket.getaddrinfo(*about, **more))
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=resolve, name="sllmbo-resolver", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 LOOP = LoopThread()

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sllmbo.errors import Refused
-from sllmbo.llm.reading import read_json
+from sllmbo.errors import Refused, ReplyError
+from sllmbo.llm.reading import has, read_json
 from sllmbo.llm.resolve import server_of, split_spec
 from sllmbo.usage import Usage
 
@@ -145,20 +146,38 @@ def reply_in(response: ModelResponse, who: str, keys: Collection[str]) -> Any:
         Refused: If the provider's content policy stopped the answer.
         ReplyError: If there is no such value.
     """
-    for part in response.tool_calls:
-        if isinstance(part.args, dict):
-            return part.args
     if response.finish_reason == "content_filter":
         raise Refused(
             f"{who} refused to answer by its content policy; reword the descriptions, or use another chat model."
         )
-    return read_json(text_in(response), keys)
+    answers = [value for part in _calls_in(response) if has(value := _read(part, keys), keys)]
+    return reduce(_joined, answers) if answers else read_json(text_in(response), keys)
+
+
+def _read(arguments: str, keys: Collection[str]) -> Any:
+    try:
+        return read_json(arguments, keys)
+    except ReplyError:
+        return None
+
+
+def _joined(answer: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return two parallel answers as one, whose lists go on with those of *more*."""
+    lists = [
+        name for name in answer.keys() & more.keys() if isinstance(answer[name], list) and isinstance(more[name], list)
+    ]
+    return {**more, **answer, **{name: answer[name] + more[name] for name in lists}}
+
+
+def _calls_in(response: ModelResponse) -> list[str]:
+    """Return the arguments of the tool calls that have any, as JSON."""
+    given = [part.args for part in response.tool_calls if part.args and part.args != "{}"]
+    return [args if isinstance(args, str) else json.dumps(args) for args in given]
 
 
 def text_in(response: ModelResponse) -> str:
     """Return what was said, as it came: the arguments of tool calls, else the text, else the words of a refusal."""
-    calls = [part.args if isinstance(part.args, str) else json.dumps(part.args or {}) for part in response.tool_calls]
-    return "\n".join(calls) or response.text or str((response.provider_details or {}).get("refusal", ""))
+    return "\n".join(_calls_in(response)) or response.text or str((response.provider_details or {}).get("refusal", ""))
 
 
 def is_truncated(response: ModelResponse) -> bool:

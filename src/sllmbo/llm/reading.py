@@ -21,8 +21,8 @@ def read_json(text: str, keys: Collection[str] = ()) -> Any:
     """
     Return the JSON object, or list of objects, that *text* means to give.
 
-    Of several the first that has all *keys* is taken: the largest that is valid JSON, then what can be repaired
-    (quotes, commas, comments, a missing end). If none has them, the largest valid one.
+    Of several the last that is valid JSON and has all *keys* is taken, as drafts and quotations come before an answer;
+    then what can be repaired (quotes, commas, comments, a missing end). If none has them, the largest valid one.
 
     Raises:
         ReplyError: If there is none; its words can be sent back.
@@ -31,12 +31,12 @@ def read_json(text: str, keys: Collection[str] = ()) -> Any:
     if not text.strip():
         raise ReplyError("The reply is empty; give the JSON object that was asked for.")
     answer = _after_thinking(text)
-    value, reason = _largest(answer)
+    value, reason = _meant(answer, keys)
     if value is None and answer is not text:
-        value, reason = _largest(text)
-    if not _has(value, keys) or value is None:
+        value, reason = _meant(text, keys)
+    if not has(value, keys) or value is None:
         repaired = _repaired(answer)
-        if _has(repaired, keys) or value is None:
+        if has(repaired, keys) or value is None:
             value = repaired
     if value is None:
         raise ReplyError(f"The reply holds no valid JSON object: {reason}; give one JSON object and nothing else.")
@@ -48,25 +48,22 @@ def _after_thinking(text: str) -> str:
     return text[start:] if "{" in text[start:] else text
 
 
-def _largest(text: str) -> tuple[Any, str]:
-    """Return the largest valid JSON in *text*, or None and what was wrong with the first that looked like one."""
+def _meant(text: str, keys: Collection[str]) -> tuple[Any, str]:
+    """Return the valid JSON that *text* means, or None and what was wrong with the first that looked like one."""
     best, size = None, 0
-    reason = "it has no opening brace"
+    reasons: list[str] = []
     start = _next_start(text, 0)
-    for attempt in range(_MAX_STARTS):
-        if start < 0:
-            break
+    while start >= 0 and len(reasons) < _MAX_STARTS:
         try:
             value, end = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            if attempt == 0:
-                reason = f"{str(error)[:120]}, near {text[start : start + 40]!r}"
+            reasons.append(f"{str(error)[:120]}, near {text[start : start + 40]!r}")
             end = start + 1
         else:
-            if _is_structured(value) and end - start > size:
+            if has(value, keys) or (_is_structured(value) and end - start > size and not has(best, keys)):
                 best, size = value, end - start
         start = _next_start(text, end)
-    return best, reason
+    return best, next(iter(reasons), "it has no opening brace")
 
 
 def _repaired(text: str) -> Any:
@@ -97,7 +94,8 @@ def _next_start(text: str, start: int) -> int:
     return min(places, default=-1)
 
 
-def _has(value: Any, keys: Collection[str]) -> bool:
+def has(value: Any, keys: Collection[str]) -> bool:
+    """Tell whether *value* is an object with all *keys*."""
     return isinstance(value, dict) and all(key in value for key in keys)
 
 

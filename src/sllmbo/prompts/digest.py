@@ -17,10 +17,10 @@ from sllmbo.choosing import noise
 from sllmbo.history import History, Observation
 from sllmbo.prompts import words
 from sllmbo.prompts.refused import refused
-from sllmbo.prompts.regions import regions, span
+from sllmbo.prompts.regions import regions
 from sllmbo.prompts.standing import Standing, standing
 from sllmbo.prompts.table import author, trial_table
-from sllmbo.space import Categorical, SearchSpace
+from sllmbo.space import SearchSpace
 from sllmbo.space.branches import branches
 from sllmbo.worth import NEITHER, improvements, percentiles
 
@@ -112,7 +112,7 @@ def _values(study: Standing) -> str:
         return ""
     best, middle = study.ranked[0], study.ranked[len(study.ranked) // 2]
     told = [f"best {study.value(best.value or 0.0)} (#{best.number})", f"median {study.value(middle.value or 0.0)}"]
-    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.history if o.source == "default"][:1]
+    told += [f"default {study.value(o.value or 0.0)} (#{o.number})" for o in study.ranked if o.source == "default"][:1]
     known = None if branches(study.space) else noise(study.history)  # of several estimators not all parameters are told
     again = ""
     if known is not None:
@@ -147,7 +147,7 @@ def _curves(study: Standing) -> str:
 
 def _unsuccessful(study: Standing) -> str:
     failed = study.history.failures()
-    lines = [_kinds(failed), *_where_all_fail(study, failed)] if failed else []
+    lines = [_kinds(failed)] if failed else []
     if study.collapsed:
         named = words.some((f"#{o.number} {study.value(o.value or 0.0)}" for o in study.collapsed), _N_COLLAPSED)
         lines.append(f"Collapsed (complete, but far worse than the others): {named}.")
@@ -165,16 +165,3 @@ def _kinds(failed: Sequence[Observation]) -> str:
         for same in sorted(kinds.values(), key=len, reverse=True)
     ]
     return f"Failed {len(failed)}: {words.some(told, _N_KINDS)}."
-
-
-def _where_all_fail(study: Standing, failed: Sequence[Observation]) -> list[str]:
-    """Say which single parameter tells all failures from all complete trials, if any does."""
-    if len(failed) < 2 or len(study.ranked) < 2:
-        return []
-    for name, parameter in study.space.items():
-        if isinstance(parameter, Categorical):
-            continue
-        bad, fine = study.values(name, failed), study.values(name, study.ranked)
-        if len(bad) == len(failed) and fine and (min(bad) > max(fine) or max(bad) < min(fine)):
-            return [f"All failures have {words.name(name)} {span(bad)}, all complete trials {span(fine)}."]
-    return []

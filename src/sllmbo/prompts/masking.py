@@ -17,11 +17,11 @@ from typing import Any
 from sllmbo.history import History, Observation
 from sllmbo.prompts.privacy import error_class
 from sllmbo.prompts.standing import is_usable
-from sllmbo.prompts.words import is_plain, quoted
+from sllmbo.prompts.words import MAX_TEXT, is_plain, quoted
 from sllmbo.space import Categorical, Parameter, Scalar, SearchSpace, SpaceEdit, When
 from sllmbo.task import Task
 
-_LONGEST_CHOICE = 60
+_EXCERPT = 24  # so that with its number it is told whole
 _LONGEST_NOTE = 200
 
 
@@ -115,7 +115,7 @@ class Masking:
             there, here = self.space[name], self.masked[other]
             if isinstance(there, Categorical) and isinstance(here, Categorical):
                 true |= {
-                    masked: label
+                    masked.partition(":")[0]: label
                     for masked, label in zip(here.labels(), there.labels(), strict=True)
                     if masked != label
                 }
@@ -133,22 +133,26 @@ def mask_awkward(space: SearchSpace) -> Masking:
     """
     Return the masking that replaces only what is awkward to send.
 
-    Awkward are names that are no plain words, or long, and categories that are long or hold characters that are not
-    seen. The true name becomes a part of the note on the parameter, which is quoted.
+    Awkward are names that are no plain words, or long, and categories that are long, hold characters that are not seen
+    or differ from others in white space alone. The true name becomes a part of the note on the parameter, which is
+    quoted; a category has a number, and how it begins ("c1: A long text ...").
     """
     taken = {*space, *(label for p in space.values() if isinstance(p, Categorical) for label in p.labels())}
     fresh_names = (name for number in count(1) if (name := f"x{number}") not in taken)
-    fresh_choices = (choice for number in count(1) if (choice := f"c{number}") not in taken)
+    fresh = (choice for number in count(1) if (choice := f"c{number}") not in taken)
     names = {name: name if is_plain(name) else next(fresh_names) for name in space}
 
     def short(choice: Scalar) -> Scalar:
-        return next(fresh_choices) if isinstance(choice, str) and _is_awkward(choice) else choice
+        if isinstance(choice, str) and _is_awkward(choice):
+            return f"{next(fresh)}: {quoted(choice, _EXCERPT)[1:-1]}"
+        return choice
 
     return _masking(space, names, short, everything=False)
 
 
 def _is_awkward(choice: str) -> bool:
-    return len(choice) > _LONGEST_CHOICE or any(unicodedata.category(c).startswith("C") for c in choice)
+    is_seen = choice == " ".join(choice.split()) and not any(unicodedata.category(c).startswith("C") for c in choice)
+    return len(choice) > MAX_TEXT or not is_seen
 
 
 def _masking(

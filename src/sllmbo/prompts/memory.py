@@ -148,7 +148,10 @@ class ChatMemory:
                 said = {"params": dict(o.params), "rationale": o.rationale}
                 turns.append(("assistant", json.dumps(said, default=str)))
             value = study.value(o.value) if o.value is not None else (o.reason or o.state)
-            result = f"Trial {o.number}: {words.quoted(value, 120) if o.value is None else value}"
+            told = (
+                words.quoted(value, 120) if o.value is None else f"pruned at {value}" if o.state == "pruned" else value
+            )
+            result = f"Trial {o.number}: {told}"
             turns.append(
                 ("user", result if o.source == "llm" else f"{result} with {_params(o)}, by {words.name(o.source)}")
             )

@@ -5,8 +5,9 @@ lie and where the others, how many of the good ones are at an edge, and what is 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -48,12 +49,6 @@ def regions(study: Standing, importance: Mapping[str, float], limit: int) -> str
     return "\n".join(kept) if kept[1:] else ""
 
 
-def span(values: Sequence[Any]) -> str:
-    """Return the range of *values*, which are numbers."""
-    low, high = words.number(min(values)), words.number(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
 def _facts(study: Standing, name: str) -> list[str]:
     parameter = study.space[name]
     if isinstance(parameter, Categorical):
@@ -70,20 +65,25 @@ def _facts(study: Standing, name: str) -> list[str]:
 
 def _odds(study: Standing, name: str, parameter: Categorical) -> list[str]:
     # By position, as True and 1 are the same key.
-    good, rest = (
-        Counter(parameter.to_unit(value) for value in study.values(name, trials)) for trials in (study.good, study.rest)
+    good, rest, failed, visited = (
+        Counter(map(parameter.to_unit, study.values(name, trials)))
+        for trials in (study.good, study.rest, study.history.failures(), study.history)
     )
-    places = {parameter.to_unit(choice): words.value(choice) for choice in parameter.choices}
-    tried = sorted((place for place in places if good[place] + rest[place]), key=lambda p: (-good[p], rest[p]))
-    untried = [choice for place, choice in places.items() if place not in tried]
-    told = [words.some((f"{places[p]} {good[p]}:{rest[p]}" for p in tried), _N_CHOICES)] if tried else []
+    places = {parameter.to_unit(choice): words.value(choice, digits_of(parameter)) for choice in parameter.choices}
+    tried = sorted((p for p in places if visited[p]), key=lambda p: (-good[p], not good[p] + rest[p], rest[p]))
+    odds = (f"{places[p]} {good[p]}:{rest[p]}" + (f" ({failed[p]} failed)" if failed[p] else "") for p in tried)
+    untried = [choice for place, choice in places.items() if not visited[place]]
+    told = [words.some(odds, _N_CHOICES)] if tried else []
     return told + ([f"untried {words.some(untried, _N_CHOICES)}"] if untried else [])
 
 
 def _half(parameter: Float | Int, values: list[Any]) -> str:
-    """Return between which values the middle half of *values* lies, on the parameter's scale."""
-    low, high = np.quantile([parameter.to_unit(v) for v in values], [0.25, 0.75])
-    return _range(parameter.from_unit(float(low)), parameter.from_unit(float(high)), digits_of(parameter) - 1)
+    """Return between which values the middle half of *values* lies, of which some may be outside the present range."""
+    is_log = parameter.log and min(values) > 0
+    quartiles = np.quantile([math.log(v) if is_log else float(v) for v in values], [0.25, 0.75])
+    edges = [math.exp(edge) if is_log else float(edge) for edge in quartiles]
+    low, high = map(round, edges) if isinstance(parameter, Int) else edges
+    return _range(low, high, digits_of(parameter) - 1)
 
 
 def _range(low: float, high: float, digits: int) -> str:
@@ -94,7 +94,7 @@ def _range(low: float, high: float, digits: int) -> str:
 def _edges(parameter: Float | Int, good: list[Any]) -> list[str]:
     if parameter.low == parameter.high:
         return []
-    positions = [parameter.to_unit(v) for v in good]
+    positions = [parameter.to_unit(v) for v in good if parameter.low <= v <= parameter.high]
     low = sum(position <= _EDGE for position in positions)
     high = sum(position >= 1 - _EDGE for position in positions)
     many = max(2, len(good) / 5)

@@ -16,6 +16,7 @@ from sllmbo.prompts import words
 from sllmbo.prompts.digest import remaining
 from sllmbo.prompts.memory import DigestMemory, Memory, Message, SummaryMemory
 from sllmbo.prompts.replies import suggestions_schema
+from sllmbo.prompts.standing import digits_of
 from sllmbo.prompts.template import PromptTemplate, load_template
 from sllmbo.prompts.tunable import dependencies, tunable
 from sllmbo.space import Categorical, Leeway, Parameter, SearchSpace
@@ -140,9 +141,8 @@ def _request(
     template: PromptTemplate, history: History, *, n_trials: int | None, n: int, purpose: Literal["opening", "next"]
 ) -> str:
     left = remaining(history, n_trials)
-    n = n if left is None else max(1, min(n, left))
     if purpose == "opening":
-        return template.fill("opening", n=_configurations(n))
+        return template.fill("opening", n=_configurations(n if left is None else max(1, min(n, left))))
     spares = " " + template.fill("spares") if n > 1 else ""
     if left is not None and left <= _LAST_TRIALS and history.best is not None:
         trials = "Only 1 trial remains" if left <= 1 else f"Only {left} trials remain"
@@ -243,10 +243,11 @@ def space_table(space: SearchSpace, longest_note: int, *, brief: bool = False) -
 
 
 def _described(parameter: Parameter, longest_note: int, *, brief: bool) -> str:
+    digits = digits_of(parameter) if isinstance(parameter, Categorical) else 4
     if isinstance(parameter, Categorical):
         known, facts = (
             parameter.has_default,
-            [f"one of {words.some(map(words.value, parameter.choices), _MAX_CHOICES)}"],
+            [f"one of {words.some((words.value(c, digits) for c in parameter.choices), _MAX_CHOICES)}"],
         )
     else:
         kind = type(parameter).__name__.lower()
@@ -256,9 +257,9 @@ def _described(parameter: Parameter, longest_note: int, *, brief: bool) -> str:
         to = ".." if brief else " to "
         facts = [f"{kind} {words.number(parameter.low)}{to}{words.number(parameter.high)}{scale}{step}"]
     if known and brief:
-        facts[0] += f" ({words.value(parameter.default)})"
+        facts[0] += f" ({words.value(parameter.default, digits)})"
     elif known:
-        facts.append(f"default {words.value(parameter.default)}")
+        facts.append(f"default {words.value(parameter.default, digits)}")
     if parameter.condition is not None:
         values = " or ".join(map(words.value, parameter.condition.values))
         facts.append(f"only when {words.name(parameter.condition.parameter)} is {values}")

@@ -72,7 +72,9 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
     seen: list[dict[str, Scalar]] = []
     reasons: list[str] = []
     for number, candidate in enumerate(_candidates(reply), start=1):
-        params = _params_of(candidate)
+        given = _params_of(candidate)
+        params = {_called(name, space): value for name, value in given.items() if name not in space}
+        params |= {name: value for name, value in given.items() if name in space}
         try:
             if not any(name in space for name in params):
                 raise ReplyError(f"it names no parameter of the search space ({words.some(space, 20)})")
@@ -91,7 +93,8 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
 
 def parse_edits(reply: Any) -> tuple[SpaceEdit, ...]:
     """Return the edits of the search space in *reply*, at most ten; whoever applies them checks them."""
-    entries = reply.get("space") if isinstance(reply, Mapping) else None
+    reply = unwrapped(reply, "candidates")
+    entries = _decoded(reply.get("space")) if isinstance(reply, Mapping) else None
     if isinstance(entries, Mapping):
         entries = [{"parameter": name, **entry} for name, entry in entries.items() if isinstance(entry, Mapping)]
     return tuple(
@@ -136,6 +139,7 @@ def parse_design(reply: Any, task: Task, *, shown: Task | None = None, strict: b
     Raises:
         ReplyError: If no parameter is usable, or, being *strict*, if any is not.
     """
+    reply = unwrapped(reply, "parameters")
     parameters: dict[str, Parameter] = {}
     left_out: list[str] = []
     for entry in _parameter_entries(reply)[:_MAX_PARAMETERS]:
@@ -172,22 +176,47 @@ def _text(given: Any) -> str:
     return text if len(text) <= _MAX_RATIONALE else text[: _MAX_RATIONALE - 3] + "..."
 
 
+def unwrapped(reply: Any, key: str) -> Any:
+    """Return the answer that *reply* is or has under its only key: an object with *key*."""
+    reply = _decoded(reply)
+    if isinstance(reply, Mapping) and key not in reply and len(reply) == 1:
+        (inner,) = map(_decoded, reply.values())
+        return inner if isinstance(inner, Mapping) and key in inner else reply
+    return reply
+
+
+def _decoded(given: Any) -> Any:
+    """Return the list or object that *given*, being text, spells in JSON; anything else as it is."""
+    try:
+        value = json.loads(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        return given
+    return value if isinstance(value, (list, dict)) else given
+
+
 def _candidates(reply: Any) -> list[Mapping[str, Any]]:
     """Return the candidates of a reply; a bare list and a single one are taken as meant."""
+    reply = unwrapped(reply, "candidates")
     if isinstance(reply, Mapping):
-        reply = reply.get("candidates", [reply])
+        reply = _decoded(reply.get("candidates", [reply]))
     if isinstance(reply, Mapping):
         reply = [reply]
     if not isinstance(reply, list):
         raise ReplyError('The reply has no list "candidates"; give one.')
-    return [candidate for candidate in reply if isinstance(candidate, Mapping)]
+    return [candidate for candidate in map(_decoded, reply) if isinstance(candidate, Mapping)]
 
 
 def _params_of(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    params = candidate.get("params")
+    params = _decoded(candidate.get("params"))
     if isinstance(params, Mapping):
         return {str(name): value for name, value in params.items()}
     return {str(name): value for name, value in candidate.items() if name not in ("intent", "rationale")}
+
+
+def _called(name: str, space: SearchSpace) -> str:
+    """Return the parameter of *space* that *name* is but for its case, if just one is; else *name*."""
+    alike = [other for other in space if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else name
 
 
 def _rationale_of(candidate: Mapping[str, Any]) -> str:
@@ -198,12 +227,12 @@ def _rationale_of(candidate: Mapping[str, Any]) -> str:
 def _parameter_entries(reply: Any) -> list[dict[str, Any]]:
     """Return the described parameters; a list, or a mapping from name to description."""
     if isinstance(reply, Mapping):
-        reply = reply.get("parameters")
+        reply = _decoded(reply.get("parameters"))
     if isinstance(reply, Mapping):
         reply = [{"name": name, **entry} for name, entry in reply.items() if isinstance(entry, Mapping)]
     if not isinstance(reply, list):
         raise ReplyError('The reply has no list "parameters"; give one.')
-    return [dict(entry) for entry in reply if isinstance(entry, Mapping)]
+    return [dict(entry) for entry in map(_decoded, reply) if isinstance(entry, Mapping)]
 
 
 def _check_name(name: str, task: Task, told: Task) -> None:
@@ -217,7 +246,7 @@ def _parameter(entry: Mapping[str, Any], own_default: Any, earlier: Mapping[str,
     kind = entry.get("type")
     about: dict[str, Any] = {"description": _text(entry.get("reason")), "condition": _condition(entry, earlier)}
     if kind == "categorical" or (kind not in ("float", "int") and entry.get("choices")):
-        choices = _choices(entry.get("choices"))
+        choices = _choices(_decoded(entry.get("choices")))
         plain = Categorical(choices)
         return Categorical(choices, default=_default(plain, own_default, entry.get("default")), **about)
     if kind not in ("float", "int"):
@@ -225,7 +254,7 @@ def _parameter(entry: Mapping[str, Any], own_default: Any, earlier: Mapping[str,
     low, high = _bound(entry, "low"), _bound(entry, "high")
     if low >= high:
         raise ReplyError(f"low={words.number(low)} must be below high={words.number(high)}")
-    log = bool(entry.get("log")) and low > 0
+    log = str(entry.get("log")).strip().lower() in ("true", "yes", "1") and low > 0
     if log and math.log10(high / low) > _MAX_DECADES:
         raise ReplyError(f"the range spans more than {_MAX_DECADES} powers of ten")
     if kind == "int":
@@ -275,13 +304,14 @@ def _scalar(given: Any) -> Scalar:
 
 def _condition(entry: Mapping[str, Any], earlier: Mapping[str, Parameter]) -> When | None:
     """Return the condition of a parameter, or None where it has none that can be met: then it always exists."""
-    when = entry.get("when")
-    if not isinstance(when, Mapping) or not isinstance(when.get("values"), list):
+    when = _decoded(entry.get("when"))
+    wanted = _decoded(when.get("values")) if isinstance(when, Mapping) else None
+    if not isinstance(wanted, list):
         return None
     other = earlier.get(str(when.get("parameter")))
     if not isinstance(other, Categorical):
         return None
-    values = [value for value in map(_scalar, when["values"]) if other.contains(value)]
+    values = [value for value in map(_scalar, wanted) if other.contains(value)]
     return When(str(when["parameter"]), values) if values else None
 
 
@@ -316,6 +346,7 @@ def parse_condense(reply: Any) -> str:
     Raises:
         ReplyError: If there is none.
     """
+    reply = unwrapped(reply, "summary")
     summary = reply.get("summary") if isinstance(reply, dict) else None
     if not isinstance(summary, str) or not summary.strip():
         raise ReplyError('The reply has no "summary" that is text; write the notes there.')

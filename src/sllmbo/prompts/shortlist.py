@@ -11,6 +11,7 @@ from typing import Any
 from sllmbo.errors import ReplyError
 from sllmbo.prompts import words
 from sllmbo.prompts.render import Prompt, task_card
+from sllmbo.prompts.replies import unwrapped
 from sllmbo.prompts.template import load_template
 from sllmbo.task import Task
 
@@ -54,6 +55,7 @@ def parse_shortlist(reply: Any, task: Task, most: int) -> tuple[tuple[str, str],
     Raises:
         ReplyError: If none is a candidate.
     """
+    reply = unwrapped(reply, "estimators")
     entries = reply.get("estimators") if isinstance(reply, Mapping) else reply
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise ReplyError('The reply has no list "estimators"; give one.')

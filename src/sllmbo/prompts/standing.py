@@ -84,8 +84,11 @@ def is_usable(parameter: Parameter, given: object) -> bool:
 
 
 def digits_of(parameter: Parameter) -> int:
-    """Return how many significant digits tell 100 values apart over the parameter's range; at least 3."""
-    if isinstance(parameter, Categorical) or parameter.low == parameter.high:
+    """Return how many significant digits tell 100 values of the parameter's range apart, or any choice; at least 3."""
+    if isinstance(parameter, Categorical):
+        numbers = [c for c in parameter.choices if isinstance(c, (int, float)) and not isinstance(c, bool)]
+        return next((d for d in range(3, 17) if all(float(words.number(c, d)) == c for c in numbers)), 17)
+    if parameter.low == parameter.high:
         return 3
     low, high = float(parameter.low), float(parameter.high)
     size = max(abs(low), abs(high))

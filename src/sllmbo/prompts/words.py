@@ -12,7 +12,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+MAX_TEXT = 40
+"""Characters of a value that is text which are told; longer categories go by other names."""
+
 _PLAIN = 10_000_000
+_SPELLED = ("true", "false", "null")
+"""What values that are no text look like."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _BELOW_ONE = re.compile(r"(-?)0(\.[0-9]+)")
 _HEADING = re.compile(r"[A-Z]{3,}")
@@ -40,8 +45,12 @@ def value(given: Any, digits: int = 4) -> str:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return number(given, digits)
     if isinstance(given, str):
-        return given if is_plain(given, 40) else quoted(given, 40)
-    return quoted(repr(given), 40) if isinstance(given, (list, dict, tuple, set)) else json.dumps(given, default=repr)
+        return given if is_plain(given, MAX_TEXT) and given not in _SPELLED else quoted(given, MAX_TEXT)
+    return (
+        quoted(repr(given), MAX_TEXT)
+        if isinstance(given, (list, dict, tuple, set))
+        else json.dumps(given, default=repr)
+    )
 
 
 def bare(text: str) -> str:

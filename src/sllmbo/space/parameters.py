@@ -289,7 +289,7 @@ class Categorical:
 
     def repair(self, value: object) -> Scalar:
         """
-        Return the choice that *value* means: itself, its label, or its spelling in other case.
+        Return the choice that *value* means: itself, its label, a number of another spelling, or text in other case.
 
         Raises:
             SpaceError: If *value* is none of the choices in any of these ways.
@@ -300,6 +300,10 @@ class Categorical:
         for choice, label in zip(self.choices, self.labels(), strict=True):
             if value == label and isinstance(value, str):
                 return choice
+        if isinstance(value, str):
+            for choice in self.choices:
+                if isinstance(choice, (int, float)) and not isinstance(choice, bool) and _reads_as(value, choice):
+                    return choice
         alike = [choice for choice in self.choices if _spelling(choice) == _spelling(value)]
         if len(alike) == 1:
             return alike[0]
@@ -335,6 +339,13 @@ def _identity(value: object) -> tuple[str, object]:
     if isinstance(value, Real) and not isinstance(value, bool):
         return ("number", value)
     return (type(value).__name__, value)
+
+
+def _reads_as(text: str, number: float) -> bool:
+    try:
+        return _number(text) == number
+    except SpaceError:
+        return False
 
 
 def _spelling(value: object) -> str:
