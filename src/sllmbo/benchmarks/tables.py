@@ -109,7 +109,7 @@ _FAMILIES: Mapping[str, _Family] = {
         direction="maximize",
         metric="balanced accuracy",
         estimator="sklearn.neural_network.MLPClassifier",
-        made=". Adam, ReLU, no early stopping; features scaled, categories one-hot; scored once, on a third of the rows.",
+        made=". Adam, ReLU, no early stopping; features scaled, categories one-hot. Scored once, on a third of rows.",
         tables={
             "car": ("how acceptable a car is, by six categories", _classes(1728, 6, 4, 0.04)),
             "phoneme": ("nasal or oral sound, by five harmonics", _classes(5404, 5, 2, 0.29)),
