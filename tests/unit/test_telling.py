@@ -14,7 +14,7 @@ import pytest
 
 from sllmbo import Float, LLMTPESampler, SearchSpace, Task, Tuner, tune_objective
 from sllmbo.cli.progress import Progress
-from sllmbo.cli.summary import tell_result
+from sllmbo.cli.summary import tell_next_steps, tell_result
 from sllmbo.errors import ReplyError
 from sllmbo.space.branches import joined
 from sllmbo.testing import ScriptedAdvisor
@@ -149,3 +149,14 @@ def test_a_share_of_all_or_more_is_told_without_percent() -> None:
     assert "better by" in told(result)
     assert "e+0" not in told(result)
     assert " %)" not in told(result)
+
+
+def test_a_study_that_has_more_trials_than_are_asked_for_says_so() -> None:
+    """The command that is named to go on adds trials to those that the study has."""
+    result = tune_objective(squared, SPACE, n_trials=6, llm="offline")
+    out = io.StringIO()
+    tell_next_steps(
+        Progress(out, plain=True), result, ["sllmbo", "tune"], folder=Path("out"), n_trials=2, offline=False
+    )
+    assert "the study has 6 trials already, and --trials 2 counts those of earlier runs" in out.getvalue()
+    assert "sllmbo tune --trials 12\n" in out.getvalue()
