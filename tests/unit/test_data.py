@@ -46,6 +46,20 @@ def test_read_table_semicolons(tmp_path):
     assert ["a", "b"] == list(read_table(tmp_path / "t.csv").columns)
 
 
+def test_decimal_commas_are_numbers_where_commas_separate_nothing(tmp_path):
+    """A target like '275,79' is a number, and that is noted; texts that only look alike stay as they are."""
+    frame = _frame(30)[["size", "colour", "price"]].assign(at="1,2 m", when="01.02.2024", code=["1,5", None, "x"] * 10)
+    for name, separator in [("t.csv", ";"), ("t.tsv", "\t")]:
+        frame.to_csv(tmp_path / name, sep=separator, decimal=",", index=False)
+        read = read_table(tmp_path / name)
+        dataset = from_frame(read, "price")
+        pd.testing.assert_frame_equal(frame, read, check_exact=False, check_dtype=False)
+        assert "regression" == dataset.kind
+        (note,) = [note for note in dataset.notes if "ecimal" in note]
+        assert note.startswith("Decimal commas, as in '0,")
+        assert note.endswith("of 'size', are read as such in 2 columns.")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
