@@ -202,6 +202,24 @@ def test_running_number_is_no_feature():
     assert "step" not in dataset.columns.features()
 
 
+@pytest.mark.parametrize(
+    ("values", "is_noted"),
+    [
+        (np.arange(60), True),
+        (np.arange(1060, 1000, -1), True),
+        (np.cumsum(np.arange(60) % 3 + 1), True),
+        (np.arange(60) % 30, False),
+        (np.arange(60) * 7 % 61, False),
+        (np.arange(60) / 7, False),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_kept_and_noted(values, is_noted):
+    """Whether a number identifies its row is for the user to say."""
+    dataset = from_frame(_frame().assign(id=values), "price")
+    assert "id" in dataset.columns.features()
+    assert is_noted == any("row number" in note and "--drop id" in note for note in dataset.notes)
+
+
 def test_groups_stay_together():
     """A hold-out by groups shares no group with the rest, and the group column is no feature."""
     dataset = from_frame(_frame().assign(shop=np.arange(60) % 10), "price", group="shop")
