@@ -166,6 +166,8 @@ def test_a_study_about_other_data_is_refused(diabetes, tmp_path) -> None:
 
     with pytest.raises(StudyError, match="other data"):
         sllmbo.tune("ridge", X, y + 1, **options, cv=2)
+    with pytest.raises(StudyError, match=r"predicts 'target', not 'age'; name another study with .* --study"):
+        sllmbo.tune("ridge", X.drop(columns="age"), X["age"], **options, cv=2)
 
 
 def test_a_space_with_a_parameter_that_the_estimator_lacks_is_refused(diabetes) -> None:

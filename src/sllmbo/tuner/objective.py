@@ -179,5 +179,5 @@ def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
     elif stored != digest:
         raise StudyError(
             f"The study {study.study_name!r} runs another command, or reads its value from elsewhere; name another "
-            "study, or go on with its own command."
+            "study with study_name= or --study, or go on with its own command."
         )

@@ -181,7 +181,7 @@ class Tuner:
             if given is not None and given != space:
                 raise StudyError(
                     f"The study {self.study.study_name!r} has another search space than the one given; "
-                    "leave the space out to go on with it, or name a new study."
+                    "leave the space out to go on with it, or name a new study with study_name= or --study."
                 )
             return space
         if given is not None:
@@ -380,12 +380,13 @@ def _open_study(
         differing = next(name for name in {**stored, **card} if stored.get(name) != card.get(name))
         raise StudyError(
             f"The study {study.study_name!r} has {differing} {stored.get(differing)!r}, not {card.get(differing)!r}; "
-            "name another study, or go on with what it has."
+            "name another study with study_name= or --study, or go on with what it has."
         )
     wanted, found = [task.direction, *task.objectives.values()], [d.name.lower() for d in study.directions]
     if found != wanted:
         raise StudyError(
-            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study."
+            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study "
+            "with study_name= or --study."
         )
     if task.objectives and stored is None:
         with warnings.catch_warnings():
