@@ -160,3 +160,15 @@ def test_a_study_that_has_more_trials_than_are_asked_for_says_so() -> None:
     )
     assert "the study has 6 trials already, and --trials 2 counts those of earlier runs" in out.getvalue()
     assert "sllmbo tune --trials 12\n" in out.getvalue()
+
+
+def test_a_study_that_has_tried_everything_says_so() -> None:
+    """It is not told to go on."""
+    space = SearchSpace({"x": Float(0.0, 1.0, step=0.5, default=0.5)})
+    result = tune_objective(squared, space, n_trials=6, llm="offline")
+    out = io.StringIO()
+    tell_next_steps(
+        Progress(out, plain=True), result, ["sllmbo", "tune"], folder=Path("out"), n_trials=6, offline=False
+    )
+    assert "every configuration of the search space was tried" in out.getvalue()
+    assert "--trials" not in out.getvalue()

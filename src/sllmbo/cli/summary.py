@@ -181,6 +181,7 @@ def tell_next_steps(
         "trials": counted if result.n_trials > n_trials else f"all {n_trials} trials are done",
         "seconds": "the time is over",
         "patience": "no trial of the last ones brought an improvement",
+        "exhausted": "every configuration of the search space was tried",
         "interrupted": f"interrupted: {result.n_trials} trials kept; the same command goes on",
     }
     progress.fact("Ended", ends[result.stop_reason])

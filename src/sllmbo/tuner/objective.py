@@ -164,6 +164,7 @@ def tune_objective(
         patience=patience,
         on_start=on_start,
         callbacks=callbacks,
+        repeats=repeats,
         suspects=f"the {'command' if isinstance(objective, Command) else 'objective'} and the search space",
     )
     return conclude_study(tuner, stop_reason=stop_reason, storage=storage)

@@ -121,7 +121,7 @@ def tune(
             best configuration is a compromise.
         space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
         n_trials: Trials of the study in all; those of a study that is gone on with count. None: those of *budget*,
-            else 50.
+            else 50. Fewer where every configuration of a finite space was tried, unless *repeats* evaluates some again.
         timeout: Seconds after which no further trial is begun. None: those of *budget*.
         budget: Trials and seconds, and what questions to the chat model may cost over the whole study: calls, tokens,
             US dollars. Once that is spent, the study goes on without advice.
@@ -248,7 +248,8 @@ def tune(
             measure=goals.measure if goals.names else None,
         )
 
-    stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
+    ends: dict[str, Any] = {"budget": budget, "patience": patience, "repeats": repeats}
+    stop_reason = run(tuner, objective, on_start=on_start, callbacks=callbacks, **ends)
     return conclude(
         *(tuner, plan, dataset, goals),
         seed=seed,
