@@ -246,6 +246,7 @@ def test_the_exit_code_says_what_to_do(air, tmp_path) -> None:
         only = sllmbo("retune", "first", table, *asked, "--out", "asked", cwd=tmp_path)
         assert code == only.returncode, only.stderr
         assert told in only.stderr
+        assert ("no other was tried" in only.stderr) == (code == 4)
         assert ["retune.json"] == [path.name for path in (tmp_path / "asked").iterdir()]
 
     wrong = sllmbo("retune", "nowhere", "later.csv", *common, cwd=tmp_path)

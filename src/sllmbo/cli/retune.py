@@ -212,7 +212,8 @@ def _tell(progress: Progress, answer: RetuneResult, folder: Path) -> None:
         for name, gain in answer.gains.items():
             shown = "better" if gain.is_shown else "not shown to be better"
             show("", f"{name}: {gain.value:+.3g}, at least {gain.lower:+.3g}: {shown}", "dim")
-    show("Verdict", _VERDICTS[answer.verdict], "bold green")
+    untried = ", as no other was tried" if answer.decayed and not answer.heldout else ""
+    show("Verdict", f"{_VERDICTS[answer.verdict]}{untried}", "bold green")
     show("Files", f"{REPORT}{' and what is recommended' if answer.replaces else ''} in {folder}")
 
 
