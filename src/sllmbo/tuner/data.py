@@ -115,11 +115,13 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
 
 
 def _read_decimal_commas(frame: pd.DataFrame) -> None:
+    import pandas as pd
+
     read = []
     for name in frame.columns:
         texts = frame[name].dropna()
         if (
-            texts.map(type).eq(str).all()
+            pd.api.types.infer_dtype(texts) == "string"
             and texts.str.contains(",").any()
             and texts.str.fullmatch(_DECIMAL_COMMA).all()
         ):

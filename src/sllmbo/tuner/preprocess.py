@@ -132,7 +132,7 @@ def plan_columns(X: pd.DataFrame) -> tuple[Columns, list[str]]:
         elif _numbers_rows(X[name]):
             notes.append(
                 f"Column {name!r} looks like a row number ({X[name].min()} to {X[name].max()}, each once); "
-                f"leave it out with drop or --drop {name} if it is one."
+                f"leave it out with drop= or --drop {name} if it is one."
             )
     return Columns(tuple(X.columns), tuple(kept)), notes
 
