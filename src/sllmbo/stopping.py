@@ -4,6 +4,7 @@ When a study has gone on long enough.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from optuna.trial import FrozenTrial
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError
 from sllmbo.samplers import study_history
+from sllmbo.space import Categorical, Parameter, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,21 @@ class BudgetCallback:
         if self.budget.seconds is not None and time.monotonic() - self._started >= self.budget.seconds:
             return "seconds"
         return None
+
+
+def is_exhausted(study: Study, space: SearchSpace) -> bool:
+    """Tell whether *study* has tried every configuration of *space*, as far as they can be counted: no conditions."""
+    size = math.inf if any(p.condition for p in space.values()) else math.prod(map(_values, space.values()))
+    if math.isinf(size):
+        return False
+    tried = (o.params for o in study_history(study) if space.contains(o.params))
+    return len({tuple(p.repair(params[name]) for name, p in space.items()) for params in tried}) >= size
+
+
+def _values(parameter: Parameter) -> float:
+    """Return how many values *parameter* has."""
+    if isinstance(parameter, Categorical):
+        return len(parameter.choices)
+    if parameter.low == parameter.high:
+        return 1
+    return math.inf if parameter.step is None else round((parameter.high - parameter.low) / parameter.step) + 1

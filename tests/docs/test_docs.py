@@ -65,6 +65,11 @@ def test_links_between_pages_hold(page) -> None:
     assert [] == broken
 
 
+def test_every_page_installs_from_the_clone() -> None:
+    """The package is in no registry, so no page tells to install it from one."""
+    assert [] == [page.name for page in PAGES if re.search(r"pip install [\"']?sllmbo", page.read_text())]
+
+
 def test_the_options_that_the_readme_shows_exist() -> None:
     """Each long option of a `sllmbo tune` line in the README is one that the command has."""
     text = (ROOT / "README.md").read_text()

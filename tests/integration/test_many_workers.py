@@ -16,6 +16,7 @@ from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
+from sllmbo.tuner.tuner import open_storage
 from sllmbo_process import FORKS
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "n": Int(1, 1000, default=10)})
@@ -38,6 +39,12 @@ def points(request):
     finished = sum(observation.state != "running" for observation in request.history)
     rng = generator(request.seed, "points", finished // N_WORKERS)
     return [request.space.sample(rng) for _ in range(3 * N_WORKERS)][: request.n]
+
+
+def open_together(url, start):
+    """Open a storage at the moment at which others do."""
+    start.wait()
+    open_storage(url)
 
 
 def storage_of(kind, path):
@@ -170,3 +177,15 @@ def test_processes_share_a_study(kind, tmp_path):
         process.join(100)
     assert [0] * N_WORKERS == [process.exitcode for process in processes]
     check(optuna.load_study(study_name="s", storage=storage_of(kind, path)))
+
+
+def test_processes_that_open_a_new_file_at_once_all_get_it(tmp_path):
+    """Who finds that another one is making the tables waits for them."""
+    start = FORKS.Barrier(N_WORKERS)
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    workers = [FORKS.Process(target=open_together, args=(url, start)) for _ in range(N_WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [0] * N_WORKERS == [worker.exitcode for worker in workers]

@@ -233,6 +233,13 @@ def test_patience_and_timeout_end_the_search():
     assert len(searched(n_trials=20, timeout=0.0).study_.trials) == 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_finite_space_ends_the_search():
+    """Two configurations are two candidates, and nobody is asked for a third."""
+    search = searched(given={"C": [0.1, 1.0]}, n_trials=20)
+    assert [{"C": 1.0}, {"C": 0.1}] == search.cv_results_["params"]
+
+
 def test_tables_and_parallel_folds():
     """DataFrames pass through, and n_jobs gives the same scores."""
     frame, target = make_classification(80, 5, random_state=0)

@@ -251,6 +251,7 @@ def test_defaults_are_known_together_or_not_at_all(space):
         (lambda: Int(0, 8, step=0.5), "an integer is needed"),
         (lambda: Int(0, math.inf), "not finite"),
         (lambda: Int(1, 8, log=True, step=2), "log and step exclude each other"),
+        (lambda: Int(0, 8, limit=7), "high must not exceed limit"),
         (lambda: Int(0, 8, default=9), "lies outside"),
         (lambda: Int(0, 8, default=2.0), "lies outside"),
         (lambda: Int(0, 8, default=True), "lies outside"),

@@ -46,6 +46,20 @@ def test_read_table_semicolons(tmp_path):
     assert ["a", "b"] == list(read_table(tmp_path / "t.csv").columns)
 
 
+def test_decimal_commas_are_numbers_where_commas_separate_nothing(tmp_path):
+    """A target like '275,79' is a number, and that is noted; texts that only look alike stay as they are."""
+    frame = _frame(30)[["size", "colour", "price"]].assign(at="1,2 m", when="01.02.2024", code=["1,5", None, "x"] * 10)
+    for name, separator in [("t.csv", ";"), ("t.tsv", "\t")]:
+        frame.to_csv(tmp_path / name, sep=separator, decimal=",", index=False)
+        read = read_table(tmp_path / name)
+        dataset = from_frame(read, "price")
+        pd.testing.assert_frame_equal(frame, read, check_exact=False, check_dtype=False)
+        assert "regression" == dataset.kind
+        (note,) = [note for note in dataset.notes if "ecimal" in note]
+        assert note.startswith("Decimal commas, as in '0,")
+        assert note.endswith("of 'size', are read as such in 2 columns.")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -186,6 +200,24 @@ def test_running_number_is_no_feature():
     """A running number that gives the order is left out of the features."""
     dataset = from_frame(_frame().assign(step=range(60)), "price", time="step")
     assert "step" not in dataset.columns.features()
+
+
+@pytest.mark.parametrize(
+    ("values", "is_noted"),
+    [
+        (np.arange(60), True),
+        (np.arange(1060, 1000, -1), True),
+        (np.cumsum(np.arange(60) % 3 + 1), True),
+        (np.arange(60) % 30, False),
+        (np.arange(60) * 7 % 61, False),
+        (np.arange(60) / 7, False),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_kept_and_noted(values, is_noted):
+    """Whether a number identifies its row is for the user to say."""
+    dataset = from_frame(_frame().assign(id=values), "price")
+    assert "id" in dataset.columns.features()
+    assert is_noted == any("row number" in note and "--drop id" in note for note in dataset.notes)
 
 
 def test_groups_stay_together():

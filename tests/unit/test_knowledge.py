@@ -12,7 +12,7 @@ import pytest
 
 from sllmbo.advisors.knowledge import KnownEstimator, find_estimator, known_estimators
 from sllmbo.errors import TaskError
-from sllmbo.space import Categorical
+from sllmbo.space import Categorical, SearchSpace
 from sllmbo.task import DataFacts
 
 EACH = [(known, kind) for known in known_estimators() for kind in known.kinds]
@@ -118,6 +118,19 @@ def test_starting_points_lie_in_the_space(known, kind):
             assert params != space.default_params()
             assert point.rationale.endswith(".")
             assert point.source
+
+
+@pytest.mark.parametrize(
+    ("rows", "ordered", "high", "limit"),
+    [(400, False, 100, 200), (120, False, 60, 60), (120, True, 20, 20), (10, True, 5, 5)],
+)
+def test_neighbours_stay_within_the_rows_of_a_fold(rows, ordered, high, limit):
+    """Neither the documented range nor a widened one asks for more neighbours than a fold has rows."""
+    facts = DataFacts(kind="regression", n_rows=rows, n_features=3, ordered=ordered)
+    space = find_estimator("knn").space("regression", facts)
+    assert (high, limit) == (space["n_neighbors"].high, space["n_neighbors"].limit)
+    assert space == SearchSpace.from_json(space.to_json())
+    assert 5 == space["n_neighbors"].default
 
 
 def test_number_of_parameters_and_kinds():

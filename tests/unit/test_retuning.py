@@ -241,6 +241,14 @@ def test_the_exit_code_says_what_to_do(air, tmp_path) -> None:
     assert 4 == helpless.returncode, helpless.stderr
     assert "keep the champion" in helpless.stderr
 
+    asked = ["--target", "co2", "--trials", "0", "--plain"]
+    for table, code, told in [("between.csv", 0, "Decayed    no"), ("later.csv", 4, "promised (p < 0.001")]:
+        only = sllmbo("retune", "first", table, *asked, "--out", "asked", cwd=tmp_path)
+        assert code == only.returncode, only.stderr
+        assert told in only.stderr
+        assert ("no other was tried" in only.stderr) == (code == 4)
+        assert ["retune.json"] == [path.name for path in (tmp_path / "asked").iterdir()]
+
     wrong = sllmbo("retune", "nowhere", "later.csv", *common, cwd=tmp_path)
     assert 2 == wrong.returncode
     assert 1 == len(wrong.stderr.strip().splitlines())

@@ -73,6 +73,8 @@ def test_trials_close_together_let_the_bounds_move_inwards_but_not_onto_them():
         (Float(0.0, 5.0), [0.0, 0.1], (0.0, 5.0)),
         (Float(0.1, 0.9), [0.9, 0.89], (0.1, 1.0)),
         (Int(2, 300, log=True), [2, 2], (2, 300)),
+        (Int(1, 100, log=True, limit=160), [100, 99], (1, 160)),
+        (Int(1, 100, log=True, limit=100), [100, 99], (1, 100)),
         (Int(5, 300, log=True), [5, 5], (2, 300)),
         (Int(10, 100), [100, 99], (10, 122)),
     ],

@@ -10,7 +10,9 @@ import pytest
 from sllmbo.budget import Budget
 from sllmbo.errors import ConfigError
 from sllmbo.samplers import LLMTPESampler
-from sllmbo.stopping import BudgetCallback, PatienceCallback
+from sllmbo.space import Categorical, Float, Int, SearchSpace, When
+from sllmbo.stopping import BudgetCallback, PatienceCallback, is_exhausted
+from sllmbo.tuner import Tuner
 
 
 def _study(values, *, patience, n_trials=50):
@@ -91,3 +93,26 @@ def test_budget_refuses_limits_that_are_not_positive(limit) -> None:
     """A limit of nothing is a mistake, not a wish."""
     with pytest.raises(ValueError, match="must be positive"):
         Budget(**limit)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({"a": Categorical([None, "x"]), "b": Float(0.1, 0.3, step=0.1)}, 6),
+        ({"a": Int(1, 4, log=True), "b": Float(2, 2)}, 4),
+        ({"a": Int(0, 9, step=4)}, 3),
+        ({"a": Float(0, 1)}, None),
+        ({"a": Categorical(["x", "y"]), "b": Int(1, 2, condition=When("a", ["x"]))}, None),
+    ],
+)
+def test_a_space_is_exhausted_once_each_of_its_configurations_was_tried(parameters, size) -> None:
+    """Whatever became of them, each counts once; a space that has no end is never exhausted."""
+    space = SearchSpace(parameters)
+    tuner = Tuner(space, method="random", seed=0)
+    tried = set()
+    for number in range(30):
+        assert (len(tried) == size) == is_exhausted(tuner.study, space)
+        trial = tuner.ask()
+        tuner.tell(trial, float(number), failure="RuntimeError: odd" if number % 2 else None)
+        tried.add(str(trial.params))
+    assert (size is not None) == is_exhausted(tuner.study, space)

@@ -14,7 +14,7 @@ import pytest
 
 from sllmbo import Float, LLMTPESampler, SearchSpace, Task, Tuner, tune_objective
 from sllmbo.cli.progress import Progress
-from sllmbo.cli.summary import tell_result
+from sllmbo.cli.summary import tell_next_steps, tell_result
 from sllmbo.errors import ReplyError
 from sllmbo.report import collect
 from sllmbo.space.branches import joined
@@ -156,3 +156,26 @@ def test_a_share_of_all_or_more_is_told_without_percent() -> None:
     assert "better by" in told(result)
     assert "e+0" not in told(result)
     assert " %)" not in told(result)
+
+
+def test_a_study_that_has_more_trials_than_are_asked_for_says_so() -> None:
+    """The command that is named to go on adds trials to those that the study has."""
+    result = tune_objective(squared, SPACE, n_trials=6, llm="offline")
+    out = io.StringIO()
+    tell_next_steps(
+        Progress(out, plain=True), result, ["sllmbo", "tune"], folder=Path("out"), n_trials=2, offline=False
+    )
+    assert "the study has 6 trials already, and --trials 2 counts those of earlier runs" in out.getvalue()
+    assert "sllmbo tune --trials 12\n" in out.getvalue()
+
+
+def test_a_study_that_has_tried_everything_says_so() -> None:
+    """It is not told to go on."""
+    space = SearchSpace({"x": Float(0.0, 1.0, step=0.5, default=0.5)})
+    result = tune_objective(squared, space, n_trials=6, llm="offline")
+    out = io.StringIO()
+    tell_next_steps(
+        Progress(out, plain=True), result, ["sllmbo", "tune"], folder=Path("out"), n_trials=6, offline=False
+    )
+    assert "every configuration of the search space was tried" in out.getvalue()
+    assert "--trials" not in out.getvalue()

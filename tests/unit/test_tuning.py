@@ -133,6 +133,17 @@ def test_patience_ends_a_tuning(cancer) -> None:
     assert result.n_trials < 100
 
 
+def test_a_finite_space_is_tried_once(diabetes) -> None:
+    """Nothing is left to try: the tuning ends, unless it may evaluate leaders again."""
+    space = sllmbo.SearchSpace({"alpha": sllmbo.Categorical([0.1, 1.0, 10.0], default=1.0)})
+    result = sllmbo.tune("ridge", *diabetes, space=space, n_trials=8, seed=0, cv=2)
+    again = sllmbo.tune("ridge", *diabetes, space=space, n_trials=8, seed=0, cv=2, repeats=True)
+
+    assert ("exhausted", "trials") == (result.stop_reason, again.stop_reason)
+    assert 3 == len({trial["params"]["alpha"] for trial in result.trials}) <= result.n_trials < 8
+    assert 8 == again.n_trials
+
+
 def test_ctrl_c_keeps_what_there_is(diabetes) -> None:
     """An interruption gives a result over the finished trials and leaves no trace of the interrupted one."""
 
@@ -166,6 +177,8 @@ def test_a_study_about_other_data_is_refused(diabetes, tmp_path) -> None:
 
     with pytest.raises(StudyError, match="other data"):
         sllmbo.tune("ridge", X, y + 1, **options, cv=2)
+    with pytest.raises(StudyError, match=r"predicts 'target', not 'age'; name another study with .* --study"):
+        sllmbo.tune("ridge", X.drop(columns="age"), X["age"], **options, cv=2)
 
 
 def test_a_space_with_a_parameter_that_the_estimator_lacks_is_refused(diabetes) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def make_budget(
-    *, trials: int, seconds: float | None, calls: int | None, tokens: int | None, cost_usd: float | None
+    *, trials: int | None, seconds: float | None, calls: int | None, tokens: int | None, cost_usd: float | None
 ) -> Budget:
     """
     Return what may be spent.

@@ -113,7 +113,13 @@ def retune(
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)
-        budget = make_budget(trials=trials, seconds=timeout, calls=max_calls, tokens=max_tokens, cost_usd=max_cost)
+        budget = make_budget(
+            trials=trials or None,  # with 0 only the first question is asked
+            seconds=timeout,
+            calls=max_calls,
+            tokens=max_tokens,
+            cost_usd=max_cost,
+        )
         advisor = make_advisor(
             llm, base_url, None, method, reply_mode=reply_mode, privacy=privacy, mask_names=mask_names
         )
@@ -199,13 +205,15 @@ def _tell(progress: Progress, answer: RetuneResult, folder: Path) -> None:
     show("Promised", f"{answer.metric} {number(answer.promised)}{error}")
     show("Now", f"{number(answer.champion)} +- {answer.champion_error:.2g} on {answer.n_rows} new rows")
     is_worse = "worse than promised" if answer.decayed else "not worse than promised, as far as can be told"
-    show("Decayed", f"{'yes' if answer.decayed else 'no'}: {is_worse} (p {answer.p_value:.2g}, alpha {answer.alpha:g})")
+    p = f"p {answer.p_value:.2g}" if answer.p_value >= 0.001 else "p < 0.001"
+    show("Decayed", f"{'yes' if answer.decayed else 'no'}: {is_worse} ({p}, alpha {answer.alpha:g})")
     if answer.heldout:
         show("Held out", ", ".join(f"{name} {number(value)}" for name, value in answer.heldout.items()))
         for name, gain in answer.gains.items():
             shown = "better" if gain.is_shown else "not shown to be better"
             show("", f"{name}: {gain.value:+.3g}, at least {gain.lower:+.3g}: {shown}", "dim")
-    show("Verdict", _VERDICTS[answer.verdict], "bold green")
+    untried = ", as no other was tried" if answer.decayed and not answer.heldout else ""
+    show("Verdict", f"{_VERDICTS[answer.verdict]}{untried}", "bold green")
     show("Files", f"{REPORT}{' and what is recommended' if answer.replaces else ''} in {folder}")
 
 

@@ -176,10 +176,12 @@ def tell_next_steps(
     progress: Progress, result: TuneResult, command: Sequence[str], *, folder: Path, n_trials: int, offline: bool
 ) -> None:
     """Print why the search ended, and what can be done next with the *command* that was given."""
+    counted = f"the study has {result.n_trials} trials already, and --trials {n_trials} counts those of earlier runs"
     ends = {
-        "trials": f"all {n_trials} trials are done",
+        "trials": counted if result.n_trials > n_trials else f"all {n_trials} trials are done",
         "seconds": "the time is over",
         "patience": "no trial of the last ones brought an improvement",
+        "exhausted": "every configuration of the search space was tried",
         "interrupted": f"interrupted: {result.n_trials} trials kept; the same command goes on",
     }
     progress.fact("Ended", ends[result.stop_reason])
@@ -188,7 +190,7 @@ def tell_next_steps(
     command = [without_password(word) if "://" in word else word for word in command]
     if result.stop_reason == "trials":
         progress.line("\nTo go on with more trials:", "bold")
-        progress.line(f"  {shlex.join(with_option(command, '--trials', 2 * n_trials))}")
+        progress.line(f"  {shlex.join(with_option(command, '--trials', 2 * max(n_trials, result.n_trials)))}")
     if offline and result.advisor:
         progress.line("\nTo compare with a chat model, in a study of its own:", "bold")
         asking = with_option(command, "--llm", "openai:gpt-5-mini")

@@ -24,7 +24,7 @@ from sllmbo.samplers import chosen
 from sllmbo.samplers._record import ORIGIN, RATIONALE, SOURCE
 from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
-from sllmbo.stopping import PatienceCallback
+from sllmbo.stopping import PatienceCallback, is_exhausted
 from sllmbo.task import DataFacts, Kind, Task
 from sllmbo.tuner.data import facts, from_arrays
 from sllmbo.tuner.result import total_usage
@@ -45,7 +45,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             parameters, Optuna's distributions, scipy's `uniform`, `loguniform` and `randint`, or lists of choices,
             which may be any objects. None: the documented space of the estimator, or of the last step of a pipeline,
             or the one that the chat model designs.
-        n_trials: Candidates in all.
+        n_trials: Candidates in all; fewer where a finite space has no more, unless *repeats* evaluates them again.
         timeout: Seconds after which no further candidate is begun.
         patience: Candidates without improvement after which to stop.
         method: "llm-tpe", "llm", "tpe", "random", "gp" or "cma".
@@ -224,8 +224,8 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
         waiting = PatienceCallback(self.patience) if self.patience is not None else None
         failed: BaseException | None = None
         for done in range(self.n_trials):
-            is_late = time.monotonic() >= until
-            if done and (is_late or (waiting is not None and waiting.is_exhausted(tuner.study))):
+            is_over = time.monotonic() >= until or (waiting is not None and waiting.is_exhausted(tuner.study))
+            if done and (is_over or (not self.repeats and is_exhausted(tuner.study, tuner.space))):
                 break
             trial = tuner.ask()
             told = tuner.study._storage.get_trial(trial._trial_id).user_attrs

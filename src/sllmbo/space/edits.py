@@ -61,8 +61,9 @@ def leeways(space: SearchSpace, history: History, *, widen: bool, closed: Collec
     Return the numeric parameters whose bounds may be edited, at most three, those first that may be widened.
 
     A bound may move outwards by a quarter of the scale if two of the best quarter of at least 8 complete trials lie
-    within 5 % of it; never across 0 or 1, nor 2 if integer. Where the best quarter of at least 12 complete trials lies
-    close together, both bounds may move inwards, down to a quarter of the scale and not next to those trials.
+    within 5 % of it; never across 0 or 1, nor 2 if integer, nor the limit. Where the best quarter of at least 12
+    complete trials lies close together, both bounds may move inwards, down to a quarter of the scale and not next to
+    those trials.
 
     Args:
         space: The present search space.
@@ -153,7 +154,7 @@ def _leeway(parameter: Float | Int, best: list[float], *, widen: bool, narrow: b
 
 
 def _outside(parameter: Float | Int, place: float) -> float:
-    """Return the value at *place*, outside [0, 1], of the parameter's scale, stopped at a natural bound."""
+    """Return the value at *place*, outside [0, 1], of the parameter's scale, stopped at a natural bound or limit."""
     low, high = float(parameter.low), float(parameter.high)
     if parameter.log:
         value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
@@ -165,7 +166,7 @@ def _outside(parameter: Float | Int, place: float) -> float:
         if high <= natural < value:
             value = min(value, natural)
     if isinstance(parameter, Int):
-        return round(value)
+        return round(value) if parameter.limit is None else min(round(value), parameter.limit)
     return float(f"{value:.4g}")  # a bound that can be read
 
 

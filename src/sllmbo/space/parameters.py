@@ -180,9 +180,11 @@ class Int:
     default: int | None = None
     description: str = ""
     condition: When | None = None
+    limit: int | None = None
+    """What *high* may not exceed where the space is edited during a study, such as the rows of a fold."""
 
     def __post_init__(self) -> None:
-        for name in ("low", "high", "step"):
+        for name in ("low", "high", "step", *(["limit"] if self.limit is not None else [])):
             bound = getattr(self, name)
             if _number(bound) != int(_number(bound)):
                 raise SpaceError(f"Int({name}={bound!r}): an integer is needed; use Float for real values.")
@@ -190,6 +192,8 @@ class Int:
         _check_bounds(self)
         if self.log and self.step != 1:
             raise SpaceError(f"Int(log=True, step={self.step!r}): log and step exclude each other; drop one.")
+        if self.limit is not None and self.limit < self.high:
+            raise SpaceError(f"Int(high={self.high!r}, limit={self.limit!r}): high must not exceed limit; lower high.")
         object.__setattr__(self, "high", self.low + (self.high - self.low) // self.step * self.step)
         if self.default is not None:
             object.__setattr__(self, "default", _check_default(self, self.default))

@@ -32,6 +32,9 @@ MAX_INTEGER_CLASSES = 20
 
 _SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
+_DECIMAL_COMMA = r"-?\d+(,\d+)?([eE][-+]?\d+)?"
+_NOTES = "sllmbo:notes"
+"""Attribute of a table that was read: what was done to it, one sentence each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +74,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     Read a table from a file: .csv, .tsv (both also .gz), or .parquet.
 
+    Where commas do not separate the columns, those that hold nothing but numbers with decimal commas are numbers.
+
     Raises:
         TaskError: If the file is missing, empty, unreadable, or of another type.
         MissingExtra: If a Parquet file is given and pyarrow is not installed.
@@ -102,8 +107,29 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
 
     frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
     if separator == "," and frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-        frame = pd.read_csv(path, sep=";", encoding="utf-8-sig", low_memory=False)
+        separator = ";"
+        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+    if separator != ",":
+        _read_decimal_commas(frame)
     return frame
+
+
+def _read_decimal_commas(frame: pd.DataFrame) -> None:
+    import pandas as pd
+
+    read = []
+    for name in frame.columns:
+        texts = frame[name].dropna()
+        if (
+            pd.api.types.infer_dtype(texts) == "string"
+            and texts.str.contains(",").any()
+            and texts.str.fullmatch(_DECIMAL_COMMA).all()
+        ):
+            read.append(f"{texts.iloc[0]!r} of {name!r}")
+            frame[name] = frame[name].str.replace(",", ".").astype(float)
+    if read:
+        columns = f"{len(read)} column{'s' * (len(read) > 1)}"
+        frame.attrs[_NOTES] = [f"Decimal commas, as in {read[0]}, are read as such in {columns}."]
 
 
 def from_frame(
@@ -133,7 +159,7 @@ def from_frame(
     for role, name in [("target", target), ("time", time), ("group", group), *(("drop", name) for name in drop)]:
         if name is not None and name not in frame.columns:
             raise TaskError(_unknown_column(role, name, frame.columns))
-    notes: list[str] = []
+    notes: list[str] = list(frame.attrs.get(_NOTES, ()))
     ordered = time is not None
     if time is not None:
         frame = frame.iloc[np.argsort(_time_of(frame[time]), kind="stable")]

@@ -16,7 +16,7 @@ from sllmbo.budget import Budget
 from sllmbo.errors import SllmboError, TaskError
 from sllmbo.goals import INFEASIBLE
 from sllmbo.samplers import study_history
-from sllmbo.stopping import BudgetCallback, PatienceCallback
+from sllmbo.stopping import BudgetCallback, PatienceCallback, is_exhausted
 from sllmbo.tuner.evaluation import Evaluation
 from sllmbo.tuner.tuner import Tuner
 
@@ -34,10 +34,12 @@ def run(
     patience: int | None = None,
     on_start: Callable[[Study], None] | None = None,
     callbacks: Sequence[Callback] = (),
+    repeats: bool = False,
     suspects: str = "the estimator and the data",
 ) -> str:
     """
-    Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience" or "interrupted".
+    Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience", "exhausted" (every
+    configuration of a finite space was tried, unless *repeats* may evaluate it again) or "interrupted".
 
     An error of *objective* makes its trial fail; a mistake of the user's (`SllmboError`) ends the run.
     """
@@ -47,6 +49,8 @@ def run(
         on_start(tuner.study)
     try:
         while True:
+            if not repeats and is_exhausted(tuner.study, tuner.space):
+                return "exhausted"
             reason = spending.spent(tuner.study)
             if reason is not None:
                 return reason

@@ -164,6 +164,7 @@ def tune_objective(
         patience=patience,
         on_start=on_start,
         callbacks=callbacks,
+        repeats=repeats,
         suspects=f"the {'command' if isinstance(objective, Command) else 'objective'} and the search space",
     )
     return conclude_study(tuner, stop_reason=stop_reason, storage=storage)
@@ -179,5 +180,5 @@ def _check_command(study: Study, objective: Callable[[Trial], float]) -> None:
     elif stored != digest:
         raise StudyError(
             f"The study {study.study_name!r} runs another command, or reads its value from elsewhere; name another "
-            "study, or go on with its own command."
+            "study with study_name= or --study, or go on with its own command."
         )

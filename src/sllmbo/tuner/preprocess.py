@@ -29,6 +29,8 @@ Role: TypeAlias = Literal["numeric", "categorical", "date"]
 DATE_PARTS = ("year", "month", "day", "day_of_week", "hour")
 """Calendar features, coarse to fine."""
 
+_MANY = 20
+"""In so many rows values that are all different look like identifiers."""
 _DATE_TEXT = r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?"
 
 
@@ -115,7 +117,7 @@ class Columns:
 
 
 def plan_columns(X: pd.DataFrame) -> tuple[Columns, list[str]]:
-    """Return what each column becomes, and a sentence for each column that was dropped or turned into dates."""
+    """Return what each column becomes, and a sentence for each that was dropped, became dates or numbers the rows."""
     kept: list[Column] = []
     notes: list[str] = []
     for name in X.columns:
@@ -127,6 +129,11 @@ def plan_columns(X: pd.DataFrame) -> tuple[Columns, list[str]]:
         kept.append(column)
         if column.role == "date":
             notes.append(f"Column {name!r} became calendar features: {', '.join(column.parts) or 'none varies'}.")
+        elif _numbers_rows(X[name]):
+            notes.append(
+                f"Column {name!r} looks like a row number ({X[name].min()} to {X[name].max()}, each once); "
+                f"leave it out with drop= or --drop {name} if it is one."
+            )
     return Columns(tuple(X.columns), tuple(kept)), notes
 
 
@@ -139,9 +146,16 @@ def _useless(series: pd.Series[Any]) -> str | None:
     distinct = values.nunique()
     if distinct <= 1 and not series.isna().any():
         return "every value is the same"
-    if text and len(series) >= 20 and distinct >= 0.95 * series.notna().sum() and date_format_of(series) is None:
+    if text and len(series) >= _MANY and distinct >= 0.95 * series.notna().sum() and date_format_of(series) is None:
         return f"it looks like an identifier ({distinct} distinct texts in {len(series)} rows)"
     return None
+
+
+def _numbers_rows(series: pd.Series[Any]) -> bool:
+    """Tell whether *series* holds different integers, rising or without a gap."""
+    if len(series) < _MANY or not is_number(series) or series.dtype.kind == "f" or not series.is_unique:
+        return False
+    return series.is_monotonic_increasing or bool(series.max() - series.min() == len(series) - 1)
 
 
 def _column(series: pd.Series[Any], names: set[str]) -> Column:

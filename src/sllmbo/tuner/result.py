@@ -93,7 +93,7 @@ class TuneResult:
     worth: Worth | None = None
     """What each source has earned over the default, and whether the advisor was worth its price."""
     stop_reason: str
-    """"trials", "seconds", "patience" or "interrupted"."""
+    """"trials", "seconds", "patience", "exhausted" (every configuration was tried) or "interrupted"."""
     study: str
     storage: str | None
     """URL of the storage, without a password; None if the study was kept in memory."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -180,7 +181,7 @@ class Tuner:
             if given is not None and given != space:
                 raise StudyError(
                     f"The study {self.study.study_name!r} has another search space than the one given; "
-                    "leave the space out to go on with it, or name a new study."
+                    "leave the space out to go on with it, or name a new study with study_name= or --study."
                 )
             return space
         if given is not None:
@@ -319,9 +320,9 @@ class Tuner:
         abandon(self.study, trial._trial_id, interrupted=True)
 
 
-def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
+def open_storage(storage: str | BaseStorage | None, *, tries: int = 5) -> BaseStorage | None:
     """
-    Return the storage at a URL.
+    Return the storage at a URL; try again where another process makes its tables at the same time.
 
     SQLite waits for its lock; other databases keep heartbeats, so that a worker that died on another host is noticed.
 
@@ -339,6 +340,9 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return RDBStorage(storage, heartbeat_interval=30, grace_period=120)
     except Exception as error:  # SQLAlchemy and the drivers raise classes of their own
+        if tries > 1 and (type(error).__name__ == "IntegrityError" or "already exists" in str(error)):
+            time.sleep(0.2)
+            return open_storage(storage, tries=tries - 1)
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise ConfigError(
             f"The storage {without_password(storage)!r} cannot be opened ({reason[0] if reason else error!r}); "
@@ -376,12 +380,13 @@ def _open_study(
         differing = next(name for name in {**stored, **card} if stored.get(name) != card.get(name))
         raise StudyError(
             f"The study {study.study_name!r} has {differing} {stored.get(differing)!r}, not {card.get(differing)!r}; "
-            "name another study, or go on with what it has."
+            "name another study with study_name= or --study, or go on with what it has."
         )
     wanted, found = [task.direction, *task.objectives.values()], [d.name.lower() for d in study.directions]
     if found != wanted:
         raise StudyError(
-            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study."
+            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study "
+            "with study_name= or --study."
         )
     if task.objectives and stored is None:
         with warnings.catch_warnings():

@@ -44,6 +44,9 @@ from sllmbo.tuner.tuner import Tuner
 DATA = "sllmbo:data"
 """User attribute of a study: a digest of the data that it is about."""
 
+TARGET = "sllmbo:target"
+"""User attribute of a study: the name of what is predicted."""
+
 NOTES = "sllmbo:notes"
 """User attribute of a study: what was done to the data and left out of the estimators, one sentence each."""
 
@@ -118,7 +121,7 @@ def tune(
             best configuration is a compromise.
         space: What is tuned. None: what the advisor designs, or the documented space of the estimator.
         n_trials: Trials of the study in all; those of a study that is gone on with count. None: those of *budget*,
-            else 50.
+            else 50. Fewer where every configuration of a finite space was tried, unless *repeats* evaluates some again.
         timeout: Seconds after which no further trial is begun. None: those of *budget*.
         budget: Trials and seconds, and what questions to the chat model may cost over the whole study: calls, tokens,
             US dollars. Once that is spent, the study goes on without advice.
@@ -245,7 +248,8 @@ def tune(
             measure=goals.measure if goals.names else None,
         )
 
-    stop_reason = run(tuner, objective, budget=budget, patience=patience, on_start=on_start, callbacks=callbacks)
+    ends: dict[str, Any] = {"budget": budget, "patience": patience, "repeats": repeats}
+    stop_reason = run(tuner, objective, on_start=on_start, callbacks=callbacks, **ends)
     return conclude(
         *(tuner, plan, dataset, goals),
         seed=seed,
@@ -270,11 +274,12 @@ def _check_data(study: Study, dataset: Dataset, splits: Sequence[Split]) -> None
     rows = pd.util.hash_pandas_object(dataset.X.assign(**{"\0target": dataset.y}), index=False)
     folds = [part.astype("int64").tobytes() for split in splits for part in split]
     digest = hashlib.sha256(b"".join([rows.to_numpy().tobytes(), *folds])).hexdigest()[:16]
-    stored = study.user_attrs.get(DATA)
+    stored, target = study.user_attrs.get(DATA), study.user_attrs.get(TARGET, dataset.target)
     if stored is None:
         study.set_user_attr(DATA, digest)
+        study.set_user_attr(TARGET, dataset.target)
     elif stored != digest:
-        raise StudyError(
-            f"The study {study.study_name!r} is about other data, or about other folds, hold-out or seed of the same "
-            "data; name another study."
-        )
+        other = "is about other data, or about other folds, hold-out or seed of the same data"
+        if target != dataset.target:
+            other = f"predicts {target!r}, not {dataset.target!r}"
+        raise StudyError(f"The study {study.study_name!r} {other}; name another study with study_name= or --study.")

@@ -5,11 +5,11 @@ What is known about one estimator: `KnownEstimator`, and a configuration worth t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeAlias
 
 from sllmbo.errors import TaskError
-from sllmbo.space import Categorical, Parameter, Scalar, SearchSpace
+from sllmbo.space import Categorical, Int, Parameter, Scalar, SearchSpace
 from sllmbo.task import DataFacts, Kind
 
 FEW_ROWS = 2_000
@@ -66,6 +66,9 @@ class KnownEstimator:
     class_weights: Mapping[str, Parameter] = field(default_factory=dict)
     """What weighs classes, where the spaces do not have it: tuned where the rarest class is rare."""
 
+    within_rows: tuple[str, ...] = ()
+    """Integer parameters that cannot exceed the rows that are fitted on."""
+
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Constructor parameters to set beside the tuned ones, so that these take effect."""
 
@@ -88,17 +91,19 @@ class KnownEstimator:
 
     def space(self, kind: Kind, facts: DataFacts | None = None) -> SearchSpace:
         """
-        Return what to tune for *kind*; the weights of classes, too, where *facts* tell of a rare one.
+        Return what to tune for *kind*: by *facts* within the rows of a fold, and with weights where a class is rare.
 
         Raises:
             TaskError: If the estimator does not solve this kind of problem.
         """
         self._check(kind)
-        rare = facts is not None and 0 < facts.minority_share * facts.n_classes < RARE_CLASS
-        if facts is None or kind != "classification" or not rare:
-            return self.spaces[kind]
-        weights = {n: p for n, p in self.class_weights.items() if n != "scale_pos_weight" or facts.n_classes == 2}
-        return SearchSpace({**self.spaces[kind], **weights}) if weights else self.spaces[kind]
+        space = self.spaces[kind]
+        if facts is None:
+            return space
+        more = {name: _within(space[name], facts) for name in self.within_rows}
+        if kind == "classification" and 0 < facts.minority_share * facts.n_classes < RARE_CLASS:
+            more |= {n: p for n, p in self.class_weights.items() if n != "scale_pos_weight" or facts.n_classes == 2}
+        return SearchSpace({**space, **more}) if more else space
 
     def class_path(self, kind: Kind) -> str:
         """
@@ -127,3 +132,10 @@ class KnownEstimator:
             raise TaskError(
                 f"The estimator {self.name!r} does {' and '.join(self.spaces)}, not {kind!r}; choose another estimator."
             )
+
+
+def _within(parameter: Parameter, facts: DataFacts) -> Parameter:
+    """Return *parameter* bounded by the rows of the smallest usual fold: of 2 folds, or the first of 5 in time."""
+    assert isinstance(parameter, Int)
+    limit = max(facts.n_rows // (6 if facts.ordered else 2), parameter.default or parameter.low)
+    return replace(parameter, high=min(parameter.high, limit), limit=limit)

@@ -260,6 +260,7 @@ KNN = KnownEstimator(
         "regression": "sklearn.neighbors.KNeighborsRegressor",
     },
     spaces={"classification": _KNN_SPACE, "regression": _KNN_SPACE},
+    within_rows=("n_neighbors",),
     tuned_defaults={
         "classification": (
             StartingPoint(
