@@ -150,8 +150,10 @@ def _tell_front(progress: Progress, result: TuneResult) -> None:
         f"{'trial':>5}  " + "".join(f"{printable(name):>16}" for name in names) + "   on the Pareto front", "bold"
     )
     step = max(1, -(-len(result.pareto) // _MOST_OF_FRONT))
-    for point in result.pareto[::step]:
+    for place, point in enumerate(result.pareto):
         chosen = "   * the best compromise, taken" if point["params"] == result.best_params else ""
+        if place % step and not chosen:
+            continue
         progress.line(f"{point['number']:>5}  " + "".join(f"{number(point['values'][n]):>16}" for n in names) + chosen)
     if step > 1:
         progress.line(f"       ({len(result.pareto)} in all; {RESULT} has them)")
@@ -168,7 +170,13 @@ def _cost(result: TuneResult) -> str:
     if not usage.calls:
         return result.advisor or "nobody was asked"
     who = result.advisor or "nobody now, and before"
-    cost = f"{usage.cost_usd:.4f} USD" if usage.cost_usd is not None else "price unknown"
+    cost = "price unknown"
+    if usage.cost_usd is not None:
+        cost = (
+            f"{usage.cost_usd:.4f} USD"
+            if usage.cost_usd >= 0.001 or not usage.cost_usd
+            else f"{usage.cost_usd:.2g} USD"
+        )
     return f"{who}: {usage.calls} calls, {usage.tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
 
 
