@@ -87,9 +87,10 @@ def _held_out(result: TuneResult) -> str:
         return text
     gain = result.heldout_best - result.heldout_default
     gain = -gain if result.direction == "minimize" else gain
-    verdict = "the same as" if not gain else f"{'better' if gain > 0 else 'worse'} by"
-    shown = "" if not gain else f" {_share(abs(gain), result.heldout_default)}"
-    return f"{text} (default {number(result.heldout_default)}, {verdict}{shown or ' the default'})"
+    verdict = "the same"
+    if gain:
+        verdict = f"{'better' if gain > 0 else 'worse'} by {_share(abs(gain), result.heldout_default)}"
+    return f"{text} (default {number(result.heldout_default)}, {verdict})"
 
 
 def _ensemble(result: TuneResult) -> str:
