@@ -129,7 +129,8 @@ def around_the_best(view: View, rng: np.random.Generator) -> Iterator[Proposal]:
     for trial in view.ranked[:3]:
         for params in _perturbed(view, trial, rng, 12):
             names = [name for name in params if params[name] != trial.params.get(name)]
-            text = f"Trial {trial.number} is among the best; change {_listed(names)} a little{', together' * (len(names) > 1)}."
+            together = ", together" * (len(names) > 1)
+            text = f"Trial {trial.number} is among the best; change {_listed(names)} a little{together}."
             yield Proposal("around the best", params, text)
 
 
