@@ -46,6 +46,7 @@ RUNS = {
         *("paper", "concrete_strength,adult_census,bike_sharing", "tpe+default,llm-tpe,gp+default"),
         *(["rules"], "0-7", "--trials", "30"),
     ),
+    "modalities": ("modalities", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-4", "--trials", "30"),
     "ablations": (
         *("tables", "hpobench"),
         "tpe+default,llm,llm-tpe,llm-tpe:coin,llm-tpe:no-judging,llm-tpe:init-random,llm-tpe:no-default",
