@@ -84,7 +84,7 @@ class BudgetCallback:
 def is_exhausted(study: Study, space: SearchSpace) -> bool:
     """Tell whether *study* has tried every configuration of *space*, as far as they can be counted: no conditions."""
     size = math.inf if any(p.condition for p in space.values()) else math.prod(map(_values, space.values()))
-    if math.isinf(size):
+    if size > len(study.get_trials(deepcopy=False)):
         return False
     tried = (o.params for o in study_history(study) if space.contains(o.params))
     return len({tuple(p.repair(params[name]) for name, p in space.items()) for params in tried}) >= size

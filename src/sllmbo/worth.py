@@ -14,22 +14,8 @@ import numpy as np
 from sllmbo.history import History, Observation
 from sllmbo.usage import Usage
 
-PARTNERS = frozenset(
-    (
-        "tpe",
-        "random",
-        "gp",
-        "cma",
-        "qmc",
-        "grid",
-        "bruteforce",
-        "nsgaii",
-        "nsgaiii",
-        "auto",
-        "hyperopt",
-        "smac",
-        "partner",
-    )
+PARTNERS = frozenset({"partner"}).union(
+    ("tpe", "random", "gp", "cma", "qmc", "grid", "bruteforce", "nsgaii", "nsgaiii", "auto", "hyperopt", "smac")
 )
 """Sources that are classical samplers, as `sllmbo.samplers` names them."""
 

@@ -200,15 +200,6 @@ def test_numbers_among_categories_are_read_in_any_spelling(text, meant):
         Categorical([1.0, math.inf]).repair("1e999")
 
 
-def test_the_beginning_of_one_choice_alone_means_it():
-    """A letter is too little, and what two choices begin with means neither."""
-    choices = Categorical(["lbfgs", "c1: newton-cholesky...", "c2: newton-cg...", "saga"])
-    assert ("c1: newton-cholesky...", "saga") == (choices.repair("c1"), choices.repair("SAG"))
-    for text in ("c", "s", "", "newton"):
-        with pytest.raises(SpaceError):
-            choices.repair(text)
-
-
 @given(space=spaces())
 def test_defaults_are_known_together_or_not_at_all(space):
     """The default configuration is contained, and None exactly if an active parameter lacks its default."""

@@ -16,7 +16,7 @@ from sllmbo.advisors import AdviceRequest
 from sllmbo.advisors.llm import LLMAdvisor
 from sllmbo.errors import AdviceError
 from sllmbo.history import History, Observation, Refusal
-from sllmbo.prompts import ChatMemory, render_suggestions, shown, suggestions_schema
+from sllmbo.prompts import ChatMemory, parse_suggestions, render_suggestions, shown, suggestions_schema
 from sllmbo.prompts.masking import Masking, mask_all, mask_awkward
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.task import DataFacts, Task
@@ -180,6 +180,19 @@ ALIKE = [
     *(" ", "\t", "a b", "a  b", "a\u00a0b", "a\u200bb", "ab"),
     *(True, "true", None, "null", 1, "1", 0.12341, 0.12342, 0.1, 1e-5, 12345678, 12345679),
 ]
+
+
+def test_a_choice_may_be_meant_by_its_number_alone() -> None:
+    """Where a long choice goes by "c1: ...", "c1" is it; a choice of this very name is itself."""
+    long = [f"a prompt that is very long and goes on and on, number {n}" for n in range(11)]
+    told = shown(Task(), SearchSpace({"c": Categorical(["short", *long])}), History("minimize", ()), privacy="none")
+    for said, meant in (("c1", long[0]), (" c11 ", long[10]), ("short", "short")):
+        ((got, _),) = parse_suggestions({"candidates": [{"params": {"c": said}}]}, told.space, 1)
+        assert {"c": meant} == told.masking.unmask(got)
+    ((got, _),) = parse_suggestions(
+        {"candidates": [{"params": {"c": "a"}}]}, SearchSpace({"c": Categorical(["a: b", "a"])}), 1
+    )
+    assert {"c": "a"} == got
 
 
 @pytest.mark.parametrize("pair", [(a, b) for i, a in enumerate(ALIKE) for b in ALIKE[:i]])

@@ -74,7 +74,7 @@ def parse_suggestions(reply: Any, space: SearchSpace, n: int) -> tuple[Suggestio
     for number, candidate in enumerate(_candidates(reply), start=1):
         given = _params_of(candidate)
         params = {_called(name, space): value for name, value in given.items() if name not in space}
-        params |= {name: value for name, value in given.items() if name in space}
+        params |= {name: _numbered(space[name], value) for name, value in given.items() if name in space}
         try:
             if not any(name in space for name in params):
                 raise ReplyError(f"it names no parameter of the search space ({words.some(space, 20)})")
@@ -217,6 +217,13 @@ def _called(name: str, space: SearchSpace) -> str:
     """Return the parameter of *space* that *name* is but for its case, if just one is; else *name*."""
     alike = [other for other in space if other.casefold() == name.casefold()]
     return alike[0] if len(alike) == 1 else name
+
+
+def _numbered(parameter: Parameter, value: Any) -> Any:
+    """Return the choice whose number *value* is, as "c1" is of "c1: A long text ..."; else *value*."""
+    if not isinstance(parameter, Categorical) or not isinstance(value, str) or value in parameter.choices:
+        return value
+    return next((c for c in parameter.choices if isinstance(c, str) and c.startswith(f"{value.strip()}: ")), value)
 
 
 def _rationale_of(candidate: Mapping[str, Any]) -> str:

@@ -293,8 +293,7 @@ class Categorical:
 
     def repair(self, value: object) -> Scalar:
         """
-        Return the choice that *value* means: itself, its label, a number of another spelling, text in other case, or
-        the beginning of one choice alone.
+        Return the choice that *value* means: itself, its label, a number of another spelling, or text in other case.
 
         Raises:
             SpaceError: If *value* is none of the choices in any of these ways.
@@ -310,8 +309,6 @@ class Categorical:
                 if isinstance(choice, (int, float)) and not isinstance(choice, bool) and _reads_as(value, choice):
                     return choice
         alike = [choice for choice in self.choices if _spelling(choice) == _spelling(value)]
-        if isinstance(value, str) and len(_spelling(value)) > 1 and not alike:
-            alike = [c for c in self.choices if isinstance(c, str) and _spelling(c).startswith(_spelling(value))]
         if len(alike) == 1:
             return alike[0]
         raise SpaceError(f"{value!r} is none of the choices {', '.join(map(repr, self.choices))}.")

@@ -248,8 +248,15 @@ def tune(
             measure=goals.measure if goals.names else None,
         )
 
-    ends: dict[str, Any] = {"budget": budget, "patience": patience, "repeats": repeats}
-    stop_reason = run(tuner, objective, on_start=on_start, callbacks=callbacks, **ends)
+    stop_reason = run(
+        tuner,
+        objective,
+        budget=budget,
+        patience=patience,
+        on_start=on_start,
+        callbacks=callbacks,
+        repeats=repeats,
+    )
     return conclude(
         *(tuner, plan, dataset, goals),
         seed=seed,
