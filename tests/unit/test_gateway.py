@@ -192,6 +192,11 @@ def test_no_repair_on_request() -> None:
         (chat_server.Reply("[1, 2]"), Unavailable, 1),
         (chat_server.Reply('{"choices": []}'), Unavailable, 1),
         (chat_server.Reply("not json"), Unavailable, 1),
+        (chat_server.Reply('{"error": {"message": "no", "code": 429}}'), RateLimited, 3),
+        (chat_server.Reply('{"choices": null, "error": {"message": "no", "code": "overloaded"}}'), Unavailable, 3),
+        (chat_server.Reply('{"error": {"message": "no", "code": 402}}'), RateLimited, 1),
+        (chat_server.Reply('{"error": {"message": "no", "code": 401}}'), AuthenticationFailed, 1),
+        (chat_server.Reply('{"error": {"message": "no", "code": 400}}'), Refused, 2),
     ],
 )
 def test_errors(reply: chat_server.Reply, error: type[ProviderError], n_requests: int) -> None:
@@ -204,6 +209,15 @@ def test_errors(reply: chat_server.Reply, error: type[ProviderError], n_requests
     assert server.base_url in str(caught.value)
     assert caught.value.__cause__ is not None or error is Refused
     assert caught.value.usage.seconds > 0
+
+
+def test_an_error_with_the_status_of_success() -> None:
+    """A proxy that tells its error with HTTP 200 is quoted, and asked again where the error passes."""
+    told = chat_server.Reply('{"error": {"message": "Upstream is overloaded", "code": 503}}')
+    with ChatServer([told, chat_server.tool_call({"x": 3})]) as server:
+        assert 3 == ask(gateway_to(server)).value
+    with ChatServer([told]) as server, pytest.raises(Unavailable, match=r"HTTP 503: Upstream is overloaded"):
+        ask(gateway_to(server))
 
 
 def test_dropped_connection() -> None:

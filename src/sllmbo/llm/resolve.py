@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sllmbo.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
+    from pydantic_ai.exceptions import ModelHTTPError
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model
     from pydantic_ai.models.openai import OpenAIChatModel
@@ -64,6 +65,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk-|AIza|gsk_|AKIA)[\w*-]+")  # servers ma
 _KEYS = frozenset(name for provider in PROVIDERS.values() for name in provider.keys)
 _ENDS_OF_KEYS = ("_API_KEY", "_TOKEN", "_SECRET")
 _SHORTEST_KEY = 8  # what is shorter is a stand-in such as "none", and may be a part of words
+_SERVERS_FAULT, _BAD_GATEWAY = 500, 502  # of HTTP
 _NO_KEY = "none"  # clients insist on one where servers on one's own machine ask for none
 
 
@@ -228,7 +230,7 @@ def _at(server: str, provider: str, name: str) -> Model:
 
 
 def _telling_chat_model() -> type[OpenAIChatModel]:
-    """Return the class of chat completions whose error holds what a server said that was no JSON, as others do."""
+    """Return the class of chat completions whose errors hold what a server said, also with HTTP 200."""
     from pydantic_ai.exceptions import UnexpectedModelBehavior
     from pydantic_ai.models.openai import OpenAIChatModel
 
@@ -236,9 +238,30 @@ def _telling_chat_model() -> type[OpenAIChatModel]:
         def _process_response(self, response: Any, **about: Any) -> ModelResponse:
             if isinstance(response, str):
                 raise UnexpectedModelBehavior("Expected a JSON response", response)
+            told = getattr(response, "error", None)
+            if told and not getattr(response, "choices", None):
+                raise _error_told(told, self.model_name)
             return super()._process_response(response, **about)
 
     return TellingChatModel
+
+
+def _error_told(told: object, name: str) -> ModelHTTPError:
+    """Return the error that a server tells in an answer of HTTP 200, by the status in it: a proxy's habit."""
+    from pydantic_ai import exceptions
+
+    code = str(told.get("code")) if isinstance(told, dict) else ""
+    status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else _BAD_GATEWAY
+    other = exceptions.ModelServerError if status >= _SERVERS_FAULT else exceptions.ModelRequestRejectedError
+    categories: dict[int, Any] = {
+        401: exceptions.ModelAuthenticationError,
+        402: exceptions.ModelQuotaExceededError,
+        403: exceptions.ModelAuthenticationError,
+        404: exceptions.ModelNotFoundError,
+        429: exceptions.ModelRateLimitError,
+    }
+    category = categories.get(status, other)
+    return exceptions.ModelHTTPError.for_category(category, status_code=status, model_name=name, body=told)
 
 
 def _key_for(provider: str) -> str | None:
