@@ -93,14 +93,15 @@ def pareto_ranks(losses: Sequence[Sequence[float]]) -> list[float]:
 
 def _fronts(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the number of each row's front, from 0."""
+    no_worse = np.all(rows[:, None, :] <= rows[None, :, :], axis=2)
+    better = np.any(rows[:, None, :] < rows[None, :, :], axis=2)
+    dominates = no_worse & better
+    dominators = dominates.sum(axis=0)  # of those that have no front yet
     fronts = np.full(len(rows), -1)
     front = 0
     while np.any(fronts < 0):
-        left = np.flatnonzero(fronts < 0)
-        among = rows[left]
-        no_worse = np.all(among[None, :, :] <= among[:, None, :], axis=2)
-        better = np.any(among[None, :, :] < among[:, None, :], axis=2)
-        dominated = np.any(no_worse & better, axis=1)
-        fronts[left[~dominated]] = front
+        now = (fronts < 0) & (dominators == 0)
+        fronts[now] = front
+        dominators -= dominates[now].sum(axis=0)
         front += 1
     return fronts

@@ -97,8 +97,6 @@ class History(Sequence[Observation]):
         return ranked[0] if ranked else None
 
     def since_improvement(self) -> int:
-        """Return how many finished trials came after the incumbent."""
+        """Return how many finished trials came after the incumbent; all of them where there is none."""
         best = self.best
-        if best is None:
-            return 0
-        return sum(o.number > best.number for o in self.observations if o.state != "running")
+        return sum(best is None or o.number > best.number for o in self.observations if o.state != "running")

@@ -225,6 +225,14 @@ def test_nothing_is_asked_for_a_turn_that_will_not_be_given(mixing, task):
     assert [] == advisor.requests
 
 
+def test_a_study_that_goes_on_beyond_its_trials_is_asked_for():
+    """The task's number of trials says when a study ends only until it has more than that."""
+    advisor = ScriptedAdvisor(points)
+    study = created(advisor, task=Task(n_trials=2))
+    study.optimize(objective, n_trials=8, callbacks=[settle])
+    assert sources(study)[4:].count("scripted") >= 2
+
+
 # Failures and costs.
 
 

@@ -24,8 +24,8 @@ from optuna.trial import TrialState
 from sllmbo._random import generator
 from sllmbo.advisors import Advice
 from sllmbo.errors import AdviceError, ConfigError
-from sllmbo.samplers import AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler, study_history
-from sllmbo.samplers._record import BATCH, FALLBACK, PARAMS, REPAIRS, SOURCE, TURNED_DOWN
+from sllmbo.samplers import Adaptive, AdvisedSampler, Bernoulli, LLMSampler, LLMTPESampler, study_history
+from sllmbo.samplers._record import BATCH, FALLBACK, MIXING, PARAMS, REFUSED, REPAIRS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Categorical, Float, Int, SearchSpace, When
 from sllmbo.task import Task
@@ -374,6 +374,74 @@ def test_on_failure_raise_raises_what_the_advisor_raised():
     with pytest.raises(AdviceError, match="no quota"):
         study.optimize(objective, n_trials=3)
     assert [TrialState.COMPLETE, TrialState.FAIL] == [trial.state for trial in study.trials]
+
+
+def test_a_study_that_raised_goes_on_as_if_it_had_not():
+    """A trial that failed before anything was decided for it is told to nobody, and its turn is taken again."""
+
+    def study_after(failures):
+        study = study_of(LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, seed=0))
+        study.optimize(objective, n_trials=7)
+        for _ in range(failures):
+            down = always_raising(AdviceError("the key has expired"))
+            study.sampler = LLMTPESampler(down, space=SPACE, mixing=Bernoulli(1.0), on_failure="raise", seed=0)
+            with pytest.raises(AdviceError, match="the key has expired"):
+                study.optimize(objective, n_trials=1)
+        study.sampler = LLMTPESampler(ScriptedAdvisor(random_points), space=SPACE, seed=0)
+        study.optimize(objective, n_trials=8)
+        return study
+
+    cut, whole = study_after(3), study_after(0)
+    assert [trial.params for trial in whole.trials] == [trial.params for trial in cut.trials if trial.params]
+    assert 15 == len(study_history(cut))
+
+
+def test_an_answer_that_is_turned_down_ends_a_row_of_failures():
+    """An advisor that fails every other time, and else proposes what is next to a trial, is asked in every turn."""
+
+    def reply(request):
+        if request.turn % 2:
+            return RuntimeError("flaky")
+        return {**request.history.best.params, "lr": request.history.best.params["lr"] + 1e-9}
+
+    study = run(LLMTPESampler(ScriptedAdvisor(reply), space=SPACE, init="default", mixing=Bernoulli(1.0), seed=0), 12)
+    assert {"RuntimeError", None} == {(trial.user_attrs.get(FALLBACK) or {}).get("kind") for trial in study.trials}
+    assert all(REFUSED in trial.user_attrs for trial in study.trials[2::2])
+
+
+def test_repeats_of_several_objectives_are_refused():
+    """The winner of several objectives is chosen by ranks, which no repeat betters."""
+    sampler = LLMTPESampler(ScriptedAdvisor(random_points), task=Task(n_trials=20), repeats=True, seed=0)
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    with pytest.raises(ConfigError, match="several objectives cannot have repeats"):
+        study.optimize(lambda trial: (objective(trial), 0.0), n_trials=1)
+
+
+def test_any_sampler_learns_from_the_partner_it_has():
+    """The share is measured against the partner's own trials, whatever it is called and whichever class is used."""
+    shares = []
+    for make in (AdvisedSampler, LLMTPESampler):
+        sampler = make(
+            HOSTILE["worst-region-lover"](),
+            space=SPACE,
+            init="default",
+            mixing=Adaptive(),
+            partner=RandomSampler(),
+            judging=False,
+            seed=0,
+        )
+        shares.append([trial.user_attrs.get(MIXING) for trial in run(sampler, 20).trials])
+    assert shares[0] == shares[1]
+    assert "(n 0.0)" not in shares[0][-1]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choices_that_are_no_json_work_where_they_work_with_the_partner():
+    """Classes as choices, with a TPE that does not tell others what it tries."""
+    sampler = LLMTPESampler(ScriptedAdvisor(random_points), partner=TPESampler(constant_liar=False), seed=0)
+    study = study_of(sampler)
+    study.optimize(lambda trial: float(trial.suggest_categorical("kind", [int, str]) is int), n_trials=14)
+    assert 14 == len(study.trials)
 
 
 # What is written and read.

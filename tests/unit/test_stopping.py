@@ -52,6 +52,11 @@ def test_failed_and_pruned_trials_use_patience_up() -> None:
     assert 4 == len(study.trials)
 
 
+def test_patience_ends_where_nothing_works() -> None:
+    """A study in which every trial fails stops too."""
+    assert 3 == len(_study(["fail"] * 9, patience=3).trials)
+
+
 def test_patience_goes_on_counting_in_a_resumed_study() -> None:
     """Trials of an earlier session count."""
     storage = optuna.storages.InMemoryStorage()

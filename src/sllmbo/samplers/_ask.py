@@ -15,7 +15,7 @@ from sllmbo.errors import BudgetExceeded, ReplyError, SpaceError
 from sllmbo.history import History, Observation, Refusal
 from sllmbo.samplers._ahead import LATE
 from sllmbo.samplers._edits import applied_edits
-from sllmbo.samplers._record import FALLBACK, PARAMS, SOURCE, Decision
+from sllmbo.samplers._record import FALLBACK, PARAMS, REFUSED, SOURCE, Decision
 from sllmbo.samplers._repeats import REPEAT
 from sllmbo.samplers._turns import is_abandoned, turn_of
 from sllmbo.space import Float, SearchSpace
@@ -44,7 +44,7 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
         if fallback and fallback["kind"] not in _NOT_FAILED:
             failed += 1
             last = asked_in if failed == 1 else last
-        elif PARAMS in trial.user_attrs and trial.user_attrs.get(SOURCE) != REPEAT:
+        elif REFUSED in trial.user_attrs or (PARAMS in trial.user_attrs and trial.user_attrs.get(SOURCE) != REPEAT):
             break
     if failed < _PATIENCE:
         return 0

@@ -154,7 +154,7 @@ class Counsel:
         self, study: Study, trials: Sequence[FrozenTrial], *, box: Box, turn: int, later: int, n_opening: int | None
     ) -> None:
         """
-        Ask in the background what to try in *turn*, unless the study ends before.
+        Ask in the background what to try in *turn*, unless the study ends before, going by the task's *n_trials*.
 
         Args:
             study: The study.
@@ -169,8 +169,8 @@ class Counsel:
         purpose: _Purpose = "opening" if n_opening else "next"
         n = n_opening or self._n_candidates
         request = self._request(study, trials, before=len(trials), box=box, turn=turn, n=n, purpose=purpose)
-        n_trials = self._task.n_trials
-        if n_trials is None or len(request.history) + later < n_trials:
+        n_trials, n_begun = self._task.n_trials, len(request.history)
+        if n_trials is None or n_begun + later < n_trials or n_begun > n_trials:
             self._ahead.ask(study, request, partial(self._suggest, study, request))
 
     def _suggest(self, study: Study, request: AdviceRequest) -> Sequence[Advice]:

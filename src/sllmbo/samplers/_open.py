@@ -28,7 +28,8 @@ class Open:
     stream: int | str
     """The partner's stream of random numbers: the turn, or which request of the user's it is."""
     decision: Decision | None = None
-    role: Role = "partner"
+    role: Role | None = None
+    """Who serves it, once that was asked; None until then, and where the user gave the parameters."""
     trials: Sequence[FrozenTrial] = ()
     standing: str = ""
     """What the mixing policy read off the study."""
@@ -38,6 +39,11 @@ class Open:
     """What the partner samples jointly, once it is known."""
     again: Decision | None = None
     """What a turn that repeats a configuration evaluates."""
+
+    @property
+    def is_undecided(self) -> bool:
+        """Tell whether nothing came of deciding: the advisor failed, and *on_failure* or the error says to raise."""
+        return self.role is not None and self.decision is None
 
 
 def check_arguments(*, init: str, on_failure: str, edits: str, n_opening: int, n_candidates: int) -> None:

@@ -86,7 +86,7 @@ class Partner:
 
     def announce(self, study: Study, trial: FrozenTrial, values: Mapping[str, Any]) -> None:
         """Let TPE, in any process, see that *values* are being tried."""
-        if not values or not isinstance(self.sampler, TPESampler):
+        if not values or not isinstance(self.sampler, TPESampler) or not self.sampler._constant_liar:
             return
         text = json.dumps(values)
         for piece, start in enumerate(range(0, len(text), _PIECE)):

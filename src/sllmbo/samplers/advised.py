@@ -72,8 +72,7 @@ class AdvisedSampler(BaseSampler):
         budget: What the questions of the study may cost, whoever asks them; the partner serves once it is spent.
         judging: Whether the advisor's candidates are judged by what the trials promise of them and by where trials
             failed (docs/adr/0019); the partner serves where all are turned down.
-        failure_aware: Whether the partner draws again where trials are likely to fail. Without failed trials it makes
-            no difference.
+        failure_aware: Whether the partner draws again where trials are likely to fail, by those that failed before.
         edits: Which edits of the search space the advisor may make on evidence: "none", "narrow", or "all" where the
             objective takes its ranges from the study (`Tuner` does). Only with TPE as the partner.
         prefetch: Whether the advisor is asked while trials run (docs/adr/0015). A turn for which no answer is ready is
@@ -110,11 +109,11 @@ class AdvisedSampler(BaseSampler):
         self._advisor = advisor
         self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
         self._anchors = (*_default_anchor(self._space), *anchors)
-        self._mixing = mixing
         self._init = init
         self._n_opening = n_opening if init == "random" or (init == "llm" and advisor is not None) else 0
         self._seed = secrets.randbits(32) if seed is None else seed
         self._partner = Partner(partner if partner is not None else TPESampler(), self._seed)
+        self._mixing = replace(mixing, partner=self._partner.name) if isinstance(mixing, Adaptive) else mixing
         self._random = Partner(RandomSampler(), self._seed)
         is_editable = advisor is not None and isinstance(self._partner.sampler, TPESampler)
         self.edits: Edits = edits if is_editable else "none"
@@ -158,6 +157,8 @@ class AdvisedSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Give the trial its turn, and close the trials of workers that are gone."""
+        if self._repeats and len(study.directions) > 1:
+            raise ConfigError("A study of several objectives cannot have repeats; leave repeats=True out.")
         trials = _turns.all_trials(study)
         if self._open:  # told by another sampler object
             for other in trials:
@@ -186,7 +187,7 @@ class AdvisedSampler(BaseSampler):
             opened.trials = _turns.all_trials(study)
             opened.role = self._role(study, trial, opened)
         joint = self._joint(study, trial, opened)
-        if opened.role == "partner":
+        if opened.role in (None, "partner"):
             return joint
         known = to_distributions(self._box(study, trial, opened).whole)
         return {**joint, **{name: known[name] for name in known if not known[name].single()}}
@@ -288,7 +289,7 @@ class AdvisedSampler(BaseSampler):
             except SpaceError:
                 pass  # a categorical parameter whose choices have changed
             else:
-                self._note_repair(study, trial, opened, param_name, value)
+                opened.decision = _noted(study, trial, decision, param_name, value)
                 return value
         partner = self._random if decision is not None and decision.source == "random" else self._partner
         box = self._box(study, trial, opened)
@@ -300,32 +301,22 @@ class AdvisedSampler(BaseSampler):
             return partner.feasible(study, trial, alone, history, box, turn=opened.stream)[param_name]
         return partner.independent(study, trial, param_name, param_distribution, turn=opened.stream)
 
-    def _note_repair(self, study: Study, trial: FrozenTrial, opened: Open, name: str, value: Any) -> None:
-        """Record that *value* is used for parameter *name* where it is not what was decided."""
-        assert opened.decision is not None
-        assert opened.decision.params is not None
-        given = opened.decision.params[name]
-        repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
-        if value != given and repair not in opened.decision.repairs:
-            opened.decision = replace(opened.decision, repairs=(*opened.decision.repairs, repair))
-            write_attr(study, trial, REPAIRS, opened.decision.to_attrs()[REPAIRS])
-
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Record why a trial failed. An interrupted one is left as abandoned, so that its turn is taken again."""
-        self._open.pop((study.study_name, trial._trial_id), None)
+        """Record why a trial failed. One that was interrupted or never decided is abandoned: its turn is free again."""
+        opened = self._open.pop((study.study_name, trial._trial_id), None)
         if self._space is not None and state == TrialState.COMPLETE and self.edits != "all":
             for name, sentence in mismatches(self._space, trial):
                 if name not in self._told:
                     self._told.add(name)
                     warn_of_mismatch(name, sentence)
         error = error_in_optimize() if state == TrialState.FAIL else None
-        if state == TrialState.FAIL and not isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) or (error and opened and opened.is_undecided):
+            study._storage.set_trial_system_attr(trial._trial_id, _turns.INTERRUPTED, True)
+        elif state == TrialState.FAIL:
             if FAILURE not in trial.user_attrs:
                 reason = "no finite number was told as its value" if error is None else describe_error(error)
                 write_attr(study, trial, FAILURE, reason)
             study._storage.set_trial_system_attr(trial._trial_id, _turns.TOLD, True)
-        elif isinstance(error, KeyboardInterrupt):
-            study._storage.set_trial_system_attr(trial._trial_id, _turns.INTERRUPTED, True)
         self._partner.sampler.after_trial(study, trial, state, values)
 
     # Deciding.
@@ -397,3 +388,13 @@ def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
     if params is None:
         return ()
     return (Decision(source="default", params=params, rationale="The default configuration."),)
+
+
+def _noted(study: Study, trial: FrozenTrial, decision: Decision, name: str, value: Any) -> Decision:
+    """Return *decision* with the record that *value* is used for parameter *name*, where it says something else."""
+    given = (decision.params or {})[name]
+    repair = Repair(name, given, value, "moved into the distribution as the objective gives it")
+    if value != given and repair not in decision.repairs:
+        decision = replace(decision, repairs=(*decision.repairs, repair))
+        write_attr(study, trial, REPAIRS, decision.to_attrs()[REPAIRS])
+    return decision

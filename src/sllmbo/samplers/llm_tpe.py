@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from sllmbo.advisors import Advisor
 from sllmbo.advisors.choose import choose_advisor
@@ -16,7 +15,6 @@ from sllmbo.budget import Budget
 from sllmbo.llm import ReplyMode
 from sllmbo.samplers._counsel import OnFailure
 from sllmbo.samplers._open import Init
-from sllmbo.samplers._partner import source_of
 from sllmbo.samplers.advised import AdvisedSampler
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import SearchSpace
@@ -94,14 +92,12 @@ class LLMTPESampler(AdvisedSampler):
         fixed_space: bool = False,
         repeats: bool = False,
     ) -> None:
-        partner = partner if partner is not None else TPESampler()
-        mixing = mixing if mixing is not None else Adaptive()
         super().__init__(
             choose_advisor(llm, base_url=base_url, reply_mode=reply_mode),
             task=task,
             space=space,
             partner=partner,
-            mixing=replace(mixing, partner=source_of(partner)) if isinstance(mixing, Adaptive) else mixing,
+            mixing=mixing if mixing is not None else Adaptive(),
             init=init,
             n_opening=n_opening,
             n_candidates=n_candidates,
