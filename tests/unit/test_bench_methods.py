@@ -150,6 +150,8 @@ def test_variants_are_read_from_the_name():
         ("llm-tpe:share-1.5", r"has 'share-1.5', whose share must lie between 0 and 1"),
         ("llm-tpe:coin:masked:share-0.3", r"has 'coin' and 'share-0.3', which both say who serves a trial; keep one"),
         ("llm-tpe:init-random:init-default", r"which both say what opens a study"),
+        ("llm-tpe:coin:coin", r"has 'coin' and 'coin', which both say who serves a trial; keep one"),
+        ("llm-tpe:masked:masked", r"which both say the same; keep one"),
         ("llm-chat:no-state", r"'llm-chat:no-state' has the variant 'no-state', but tells no digest to begin with"),
         ("llm-tpe:no-state:no-digest", r"has the variant 'no-digest', but tells no digest to begin with"),
     ],

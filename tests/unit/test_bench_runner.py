@@ -150,13 +150,44 @@ def test_a_start_without_a_study_binds_the_folder_to_nothing(tmp_path, monkeypat
     assert 6 == json.loads((tmp_path / RUN).read_text())["trials"]
 
 
-def test_a_broken_cell_is_named(tmp_path):
+@pytest.mark.parametrize("content", ["{", "null", "{}", '{"cell": 1}'])
+def test_a_broken_cell_is_named(tmp_path, content):
     """Which file it is, and what to do."""
-    run_plan(plan(seeds=[0], problems=["nan"]), tmp_path)
-    broken = next((tmp_path / CELLS).iterdir())
-    broken.write_text("{")
-    with pytest.raises(ConfigError, match=f"{broken.name}' is broken; delete it, and that study runs again"):
+    (tmp_path / CELLS).mkdir()
+    (tmp_path / CELLS / "a.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"a\.json' is broken; delete it, and that study runs again"):
         read_cells(tmp_path)
+
+
+def test_a_broken_run_is_named(tmp_path):
+    """What all studies have in common must be an object."""
+    run_plan(plan(seeds=[0], problems=["nan"], methods=["random"]), tmp_path)
+    (tmp_path / RUN).write_text("null")
+    with pytest.raises(ConfigError, match=r"run.json' is broken; name another folder with --out"):
+        run_plan(plan(), tmp_path)
+
+
+def openings(folder, lr):
+    folder.mkdir(exist_ok=True)
+    path = folder / "o.json"
+    path.write_text(json.dumps({"tasks": {"memory": {"opening": [{"batch_size": lr}]}}}))
+    return f"openings:{path}"
+
+
+def test_advice_from_a_file_that_has_changed_is_not_mixed_with_the_earlier_one(tmp_path):
+    """A folder remembers what the files of its advisors were."""
+    asked = {"methods": ["llm"], "problems": ["memory"], "seeds": [0], "trials": 2}
+    run_plan(plan(**asked, advisors=[openings(tmp_path / "a", 16)]), tmp_path / "out")
+    run_plan(plan(**asked, advisors=[openings(tmp_path / "a", 16)]), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"'o.json' of an advisor has changed since"):
+        run_plan(plan(**asked, advisors=[openings(tmp_path / "a", 32)]), tmp_path / "out")
+
+
+def test_advisors_that_would_be_called_the_same_are_refused(tmp_path):
+    """Results are told by the names of files without their folders."""
+    same = [openings(tmp_path / "a", 16), openings(tmp_path / "b", 32)]
+    with pytest.raises(ConfigError, match="would be called the same; rename a file"):
+        plan(methods=["llm"], problems=["memory"], advisors=same)
 
 
 def test_the_page_says_what_is_left_out_and_who_was_mute(tmp_path):
@@ -235,6 +266,7 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path):
     }
     assert names <= {path.name for path in out.iterdir()}
     page = (out / "report.md").read_text()
+    assert re.search(r"problem by problem, after 5 trials\n\n\| problem \|.*\n.*\n\| memory \| \d\.\d{3} \|", page)
     assert "Run as: development" in page
     assert "2 problems x 2 seeds (0, 1)" in page
     assert "![Mean ranks](ranks.png)" in page
@@ -242,6 +274,16 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path):
     again = bench(*options, "--seeds", "0,1", "--trials", 5, "--out", out, "--json", "--baseline", "random")
     assert ("random", ["memory", "nan"]) == tuple(json.loads(again.stdout)[key] for key in ("baseline", "problems"))
     assert (0, 0) == (again.returncode, again.stderr.count("/12"))
+
+    # what stands in the folder may be the baseline too, and may make a name ambiguous: told before anything is run
+    more = ["--suite", "failures", "--problems", "memory,nan", "--methods", "llm-tpe", "--seeds", "0,1", "--trials", 5]
+    asked = [*more, "--advisor", "hostile:repeater", "--out", out]
+    refused = bench(*asked, "--baseline", "llm-tpe")
+    assert (2, 0) == (refused.returncode, refused.stderr.count("/4"))
+    assert "The baseline 'llm-tpe' names several arms" in refused.stderr
+    added = bench(*asked, "--baseline", "llm-tpe [rules]")
+    assert 0 == added.returncode, added.stderr
+    assert "Against llm-tpe [rules]" in added.stdout
 
 
 @pytest.mark.parametrize(
@@ -253,6 +295,8 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path):
         (["--suite", "failures", "--methods", "tpe", "--baseline", "gp"], "The baseline 'gp' must be one of"),
         (["--suite", "failures", "--methods", ","], "--methods ',' names nothing; name at least one"),
         (["--suite", "failures", "--jobs", "0"], "--jobs 0 must be at least 1"),
+        (["--suite", "failures", "--seeds", "0-9999999999"], "must name at most 10000 seeds"),
+        (["--suite", "failures", "--tolerance", "nan"], "--tolerance nan must be a number from 0 on"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(tmp_path, options, sentence):

@@ -137,6 +137,8 @@ def test_only_studies_that_all_arms_have_are_compared():
 
 def test_arms_without_a_common_study_are_refused():
     """Nothing paired, nothing concluded."""
+    with pytest.raises(ConfigError, match="The problems have no seed in common"):
+        tabulate([*rows("a", "p", 0, [1.0]), *rows("a", "q", 1, [1.0])])
     with pytest.raises(ConfigError, match="no problem and seed in common"):
         tabulate([*rows("a", "p", 0, [1.0]), *rows("b", "p", 1, [1.0])])
 

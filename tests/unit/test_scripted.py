@@ -183,3 +183,12 @@ def test_worst_region_lover_stays_at_the_worst_trial(direction, worst):
     assert all(abs(point["x"] - worst) <= 0.1 for point in points)
     assert 20 == len({point["x"] for point in points})
     assert SPACE.contains(params_of(worst_region_lover())[0])
+
+
+def test_worst_region_lover_leaves_the_worst_trial_in_a_space_of_categories():
+    """Where no small step changes anything, it changes one category at a time."""
+    space = SearchSpace({name: Categorical(["a", "b", "c", "d"]) for name in ("k", "l", "m")})
+    history = History("minimize", (Observation(0, {"k": "a", "l": "b", "m": "c"}, state="complete", value=1.0),))
+    points = [params_of(worst_region_lover(), turn(t, history=history, space=space))[0] for t in range(20)]
+    changed = [sum(point[name] != value for name, value in history[0].params.items()) for point in points]
+    assert {0, 1} == set(changed)

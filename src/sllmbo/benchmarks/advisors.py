@@ -61,6 +61,14 @@ class AdvisorSpec:
     make: _Make
     chat_model: bool = False
 
+    @property
+    def file(self) -> Path | None:
+        """The file that its advice is read from, if there is one."""
+        kind, _, rest = self.text.partition(":")
+        if kind == "paper":
+            return Path(rest.rpartition(":")[0])
+        return Path(rest) if kind == "openings" or self.text.startswith(REPLAYS) else None
+
     def check(self, method: Method) -> None:
         """
         Check that *method* can ask this advisor.

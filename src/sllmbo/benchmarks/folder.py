@@ -90,22 +90,29 @@ def keep_cell(folder: Path, cell: Cell, record: Mapping[str, Any]) -> None:
     part.replace(path)
 
 
-def open_folder(folder: Path, *, suite: str, trials: int) -> None:
+def open_folder(folder: Path, *, suite: str, trials: int, files: Sequence[Path] = ()) -> None:
     """
     Make *folder* if it is missing, and see to it that its cells are run like those that it holds.
+
+    Args:
+        folder: The folder.
+        suite: Name of the suite.
+        trials: Trials of each study.
+        files: What advice is read from; each must be what it was when it was first used here.
 
     Raises:
         ConfigError: If it cannot be used, holds something else, or cells that were run otherwise.
     """
-    now = {"suite": suite, "trials": trials, "versions": versions(), "code": code()}
+    now: dict[str, Any] = {"suite": suite, "trials": trials, "versions": versions(), "code": code()}
     try:
         if folder.is_dir() and not (folder / CELLS).is_dir() and any(folder.iterdir()):
             raise ConfigError(f"The folder {str(folder)!r} holds something else; name a new one with --out.")
         (folder / CELLS).mkdir(parents=True, exist_ok=True)
         if not any((folder / CELLS).glob("*.json")):  # nothing was run so far
             (folder / RUN).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-        then = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        then = _object(folder / RUN)
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ConfigError(f"The file {str(folder / RUN)!r} is broken; name another folder with --out.") from error
     except OSError as error:
         raise ConfigError(
@@ -118,6 +125,16 @@ def open_folder(folder: Path, *, suite: str, trials: int) -> None:
                 f"The folder {str(folder)!r} holds a run with {name} {was}, and now it is {is_now}; "
                 "name another folder with --out."
             )
+    told = then.get("files", {})
+    for name, found in hashes.items():
+        if told.get(name, found) != found:
+            raise ConfigError(
+                f"The file {name!r} of an advisor has changed since the folder {str(folder)!r} was made; "
+                "name another folder with --out."
+            )
+    if hashes:
+        then = {**then, "files": {**told, **hashes}}
+        (folder / RUN).write_text(json.dumps(then, indent=1) + "\n", encoding="utf-8")
 
 
 def _differing(then: Any, now: Any) -> tuple[str, str]:
@@ -175,10 +192,18 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        record = _object(path)
+        record["cell"]["suite"]
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"The file {str(path)!r} is broken; delete it, and that study runs again.") from error
     return record
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise TypeError(f"{path} holds no JSON object.")
+    return value
 
 
 def unadvised(folder: Path) -> dict[tuple[str, str], tuple[int, int, str]]:

@@ -194,13 +194,14 @@ def read_method(name: str) -> Method:
         judging=not alone,
         memory=_MEMORY.get(base, "digest"),
     )
-    decided: dict[str, str] = {}
-    for variant in variants:
+    decided: dict[str, int] = {}
+    for place, variant in enumerate(variants):
         method = _varied(method, variant)
         what = next((what for what, alike in _ALIKE.items() if variant.startswith(alike)), "")
-        first = decided.setdefault(what, variant)
-        if what and first != variant:
-            raise ConfigError(f"The method {name!r} has {first!r} and {variant!r}, which both say {what}; keep one.")
+        first = decided.setdefault(what or variant, place)
+        if first != place:
+            both = f"{variants[first]!r} and {variant!r}, which both say {what or 'the same'}"
+            raise ConfigError(f"The method {name!r} has {both}; keep one.")
     return method
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sllmbo.benchmarks import plots
 from sllmbo.benchmarks.folder import RUN, estimated, unadvised
 from sllmbo.benchmarks.results import NOTHING_YET, Results, arm_of
-from sllmbo.benchmarks.summary import TOLERANCE, Summary, counted, summarise, to_markdown
+from sllmbo.benchmarks.summary import TITLES, TOLERANCE, Summary, counted, summarise, to_markdown
 
 REPORT = "report.md"
 
@@ -35,7 +35,7 @@ def write_report(
     """
     summary = summarise(results, baseline=baseline, tolerance=tolerance)
     summary.save(folder)
-    pictures = plots.draw(folder, results, baseline=baseline)
+    pictures = plots.draw(folder, results, baseline=summary.baseline)
     (folder / REPORT).write_text(_page(folder, summary, pictures, label, results.left_out), encoding="utf-8")
     return summary
 
@@ -75,7 +75,17 @@ def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str,
         plots.RANKS: "Mean ranks",
     }
     shown = "\n\n".join(f"![{alt[name]}]({name})" for name in pictures)
-    return f"# Benchmark: {summary.suite}\n\n" + "\n".join(facts) + f"\n\n{shown}\n\n{to_markdown(summary)}"
+    head = f"# Benchmark: {summary.suite}\n\n" + "\n".join(facts)
+    return f"{head}\n\n{shown}\n\n{to_markdown(summary)}" + (_by_problem(summary) if len(summary.problems) > 1 else "")
+
+
+def _by_problem(summary: Summary) -> str:
+    means = summary.measures["regret"].by_problem
+    rows = [["problem", *summary.arms], ["---", *(["---:"] * len(summary.arms))]]
+    rows += [[name, *(f"{means[arm][name][-1]:.3f}" for arm in summary.arms)] for name in summary.problems]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    title = f"{TITLES['regret']}, problem by problem, after {counted(summary.trials, 'trial')}"
+    return "\n".join([f"\n## {title}", "", *lines, ""])
 
 
 def _in_words(seeds: tuple[int, ...]) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sllmbo.benchmarks.folder import RESULTS
+from sllmbo.benchmarks.folder import RESULTS, read_cells
 from sllmbo.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -68,6 +68,12 @@ def arm_of(method: str, advisor: str) -> str:
     return f"{method} [{kind}{colon}{':'.join(parts)}]"
 
 
+def arms_in(folder: Path) -> tuple[str, ...]:
+    """Return the arms of the finished studies in *folder*."""
+    cells = [record["cell"] for record in read_cells(folder)]
+    return tuple(dict.fromkeys(arm_of(cell["method"], cell["advisor"]) for cell in cells))
+
+
 def read_results(folder: Path) -> Results:
     """
     Return what `results.csv` in *folder* says.
@@ -105,7 +111,8 @@ def tabulate(rows: Iterable[Mapping[str, Any]]) -> Results:
     common = set.intersection(*(seeds_of[problem] for problem in problems)) if problems else set()
     seeds = tuple(seed for seed in seeds if seed in common)
     if not seeds:
-        raise ConfigError("The methods have no problem and seed in common; run all of them on the same ones.")
+        what = "problems have no seed" if problems else "methods have no problem and seed"
+        raise ConfigError(f"The {what} in common; run all methods with the same seeds on the same problems.")
     grid = [[[studies[arm, problem, seed] for seed in seeds] for problem in problems] for arm in arms]
     n_trials = len(grid[0][0][0])
     return Results(

@@ -89,6 +89,11 @@ def make_plan(
             raise ConfigError(f"{what}={given!r} must name at least one.")
     chosen = choose_problems(load_suite(suite), problems)
     specs = [read_advisor(text) for text in advisors]
+    called: dict[str, str] = {}
+    for spec in specs:
+        other = called.setdefault(arm_of("", spec.text), spec.text)
+        if other != spec.text:
+            raise ConfigError(f"The advisors {other!r} and {spec.text!r} would be called the same; rename a file.")
     for name in methods:
         method = read_method(name)
         for spec in specs if method.advised else ():
@@ -118,7 +123,8 @@ def run_plan(plan: Plan, folder: Path, *, jobs: int = 1, on_cell: OnCell | None 
     """
     if jobs < 1:
         raise ConfigError(f"jobs={jobs!r} must be at least 1.")
-    open_folder(folder, suite=plan.suite, trials=plan.trials)
+    files = [spec.file for spec in map(read_advisor, plan.advisors) if spec.file is not None]
+    open_folder(folder, suite=plan.suite, trials=plan.trials, files=files)
     cells = plan.cells()
     missing = [cell for cell in cells if not cell_path(folder, cell).exists()]
     done = len(cells) - len(missing)

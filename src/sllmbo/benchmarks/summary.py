@@ -210,6 +210,8 @@ def tables(summary: Summary) -> list[tuple[str, str, Cells]]:
         explained = about + _MEANING + _on_ranks(summary, measured) + _on_columns(summary)
         made.append((TITLES[name], explained, _means(summary, measured)))
         about = ""  # said once
+    if len(summary.arms) == 1:
+        return made
     made.append((f"Against {summary.baseline}", _on_comparisons(summary), _against(summary, "regret")))
     made.append(
         (

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -18,6 +19,8 @@ from sllmbo.errors import ConfigError
 if TYPE_CHECKING:
     from sllmbo.benchmarks.cell import Cell
     from sllmbo.benchmarks.runner import Plan
+
+_MOST_SEEDS = 10_000
 
 HELP = (
     "Compare methods on problems of known answers: each method on each problem with each seed.\n\n"
@@ -91,7 +94,7 @@ def bench(
     def work() -> None:
         progress.status("starting")
         from sllmbo.benchmarks.report import write_report
-        from sllmbo.benchmarks.results import read_results
+        from sllmbo.benchmarks.results import arms_in, read_results
         from sllmbo.benchmarks.runner import make_plan, run_plan
         from sllmbo.benchmarks.summary import find_arm, to_text
 
@@ -100,8 +103,8 @@ def bench(
         for option, number in (("--trials", trials), ("--jobs", jobs)):
             if number < 1:
                 raise ConfigError(f"{option} {number} must be at least 1.")
-        if not tolerance >= 0.0:
-            raise ConfigError(f"--tolerance {tolerance:g} must not be negative.")
+        if not 0.0 <= tolerance < math.inf:
+            raise ConfigError(f"--tolerance {tolerance:g} must be a number from 0 on, such as 0.01.")
         require("matplotlib", extra="bench", purpose="The command 'bench'")
         plan = make_plan(
             suite,
@@ -111,15 +114,15 @@ def bench(
             seeds=read_seeds(seeds),
             trials=trials,
         )
-        first = "tpe+default" if "tpe+default" in plan.methods else plan.methods[0]
-        find_arm(baseline or first, plan.arms())
+        arms = tuple(dict.fromkeys((*plan.arms(), *arms_in(out))))
+        against = baseline or ("tpe+default" if "tpe+default" in arms else plan.methods[0])
+        find_arm(against, arms)
         _tell_plan(progress, plan)
         run_plan(plan, out, jobs=jobs, on_cell=lambda *done: _tell_cell(progress, out, *done))
         if interrupts.happened:
             raise KeyboardInterrupt
         progress.status("summarising")
         results = read_results(out)
-        against = baseline or ("tpe+default" if "tpe+default" in results.arms else first)
         summary = write_report(out, results, baseline=against, tolerance=tolerance, label=label)
         progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
         print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
@@ -152,7 +155,10 @@ def read_seeds(text: str) -> list[int]:
             raise ConfigError(
                 f"--seeds {text!r} must be numbers and ranges, the smaller end first, such as '0-19' or '1,5,10-12'."
             )
-        seeds.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
+        first, last = int(found[1]), int(found[2] or found[1])
+        if len(seeds) + last - first >= _MOST_SEEDS:
+            raise ConfigError(f"--seeds {text!r} must name at most {_MOST_SEEDS} seeds.")
+        seeds.extend(range(first, last + 1))
     return seeds
 
 

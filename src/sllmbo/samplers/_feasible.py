@@ -7,7 +7,8 @@ drag the other into the failing region (arXiv 2603.24647).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from sllmbo._random import generator
-from sllmbo.history import History
+from sllmbo.history import History, Observation
 from sllmbo.space import Categorical, SearchSpace
 
 FEASIBLE = 0.9
-"""A configuration that works with this probability is as good as one that works for sure."""
+"""A configuration that works with this probability is as good as one that works for sure.
+
+Or with the median odds of the trials that worked: where trials fail by chance, none has more.
+"""
 
 _CAUTION = 60.0
 _LEAST_CAUTION = 2.0
@@ -46,10 +50,10 @@ _REACHES = (0.03, 0.1, 0.3)
 """How far from a good trial to look, as a share of each scale."""
 
 
-def is_known(history: History) -> bool:
-    """Tell whether there is evidence of where trials fail."""
-    n_failed = len(history.failures())
-    return n_failed >= _FEWEST and sum(o.state in ("complete", "pruned") for o in history) >= _FEWEST
+def is_known(history: Iterable[Observation]) -> bool:
+    """Tell whether there is evidence of where trials fail; one that failed before it had parameters is none."""
+    counts = Counter(o.state for o in history if o.state != "failed" or o.params)
+    return counts["failed"] >= _FEWEST and counts["complete"] + counts["pruned"] >= _FEWEST
 
 
 class Feasibility:
@@ -69,9 +73,12 @@ class Feasibility:
         self, space: Mapping[str, BaseDistribution], history: History, *, branch: Mapping[str, Any] | None = None
     ) -> None:
         self._space = {name: distribution for name, distribution in space.items() if not distribution.single()}
-        ended = [o for o in history if o.state != "running"][-_LATEST:]
+        told = [o for o in history if o.state != "failed" or not self._space.keys().isdisjoint(o.params)]
+        ended = [o for o in told if o.state != "running"][-_LATEST:]
         self._works = np.array([o.state != "failed" for o in ended], dtype=bool)
-        self._known = is_known(history)
+        self._known = is_known(told)
+        self.enough = FEASIBLE
+        """A configuration with these odds is taken for one that works."""
         if self._known:
             self._places = self._placed(internal(self._space, [o.params for o in ended]))
             self._nearness = self._fitted()
@@ -99,7 +106,7 @@ class Feasibility:
 
     def worth(self, columns: _Columns) -> NDArray[np.float64]:
         """Return what to add to the logarithm of a density ratio at each point."""
-        return np.asarray(self._caution * np.log(np.minimum(self.odds(columns), FEASIBLE)))
+        return np.asarray(self._caution * np.log(np.minimum(self.odds(columns), self.enough)))
 
     def _fitted(self) -> dict[str, float]:
         choices = {
@@ -120,6 +127,8 @@ class Feasibility:
                 if likelihood > best:
                     best, chosen[name] = likelihood, option
             log += chosen[name] * likeness
+        odds = self._smoothed(np.exp(log))[self._works]
+        self.enough = min(FEASIBLE, float(np.median(odds)))
         return chosen
 
     def _likelihood(self, log: NDArray[np.float64]) -> float:

@@ -25,7 +25,7 @@ from sllmbo.history import History
 from sllmbo.samplers._convert import from_distributions, python_scalar, to_distribution, to_distributions
 from sllmbo.samplers._density import Density
 from sllmbo.samplers._edits import Box
-from sllmbo.samplers._feasible import FEASIBLE, Feasibility, internal, pool
+from sllmbo.samplers._feasible import Feasibility, internal, pool
 from sllmbo.samplers._judge import turned_down
 from sllmbo.samplers._ratio import density_ratio, good_draws
 from sllmbo.worth import PARTNERS
@@ -123,7 +123,7 @@ class Partner:
         feasibility = Feasibility({**trial.distributions, **space}, history, branch=branch)
         drawn = self._draw(study, trial, space, turn=turn)
         inside = all(box.present[name].contains(value) for name, value in drawn.items() if name in box.present)
-        if inside and feasibility.of([{**given, **drawn}])[0] >= FEASIBLE:
+        if inside and feasibility.of([{**given, **drawn}])[0] >= feasibility.enough:
             return drawn
         ratios = np.zeros(1)
         with self._lock:
@@ -151,11 +151,11 @@ class Partner:
 
     def judge(self, box: Box, history: History, candidates: Sequence[Mapping[str, Any]], *, turn: int) -> list[str]:
         """Return, for each candidate of an advisor, why it is turned down, or "" where it is not."""
-        feasible = Feasibility(to_distributions(box.present), history).of(candidates)
+        feasibility = Feasibility(to_distributions(box.present), history)
         reasons = turned_down(box, history, candidates, seed=self.seed, turn=turn)
         return [
-            reason if odds >= FEASIBLE else f"likely to fail, by where trials failed (odds {1 - odds:.0%})"
-            for reason, odds in zip(reasons, feasible, strict=True)
+            reason if odds >= feasibility.enough else f"likely to fail, by where trials failed (odds {1 - odds:.0%})"
+            for reason, odds in zip(reasons, feasibility.of(candidates), strict=True)
         ]
 
     def independent(

@@ -235,6 +235,8 @@ def _near_the_worst(request: AdviceRequest) -> Reply:
         for name, value in worst.items()
         if request.space[name].contains(value)
     }
+    if positions and all(isinstance(request.space[name], Categorical) for name in positions):  # no step leaves one
+        positions[list(positions)[int(rng.integers(len(positions)))]] = float(rng.random())
     return _at(request.space, positions)
 
 
