@@ -146,7 +146,8 @@ def _per_problem(path: Path, results: Results, styles: dict[str, dict[str, Any]]
         for arm, regrets in zip(results.arms, results.regrets["regret"], strict=True):
             _line(axes, arm, regrets[index : index + 1], styles[arm], weights)
         _axes_of_regret(axes, results.trials)
-        axes.set_title(results.problems[index], fontsize=10)
+        nothing = bool(results.regrets["regret"][:, index].max() <= _FLOOR)
+        axes.set_title(results.problems[index] + nothing * f" (below {_FLOOR:g})", fontsize=10)
         axes.tick_params(which="both", labelsize=8)
         if index + columns >= n_problems:
             axes.set_xlabel("trials", fontsize=9)
