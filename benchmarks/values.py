@@ -4,8 +4,7 @@ Prints the values themselves of a run of the suites with real training, as docs/
     python benchmarks/values.py DIR
 
 DIR is a folder of `sllmbo bench`. Per problem and method, means over seeds: the best value after 5, 12 and all trials,
-the held-out score of the best, and the differences to tpe+default with 95 % bootstrap intervals over the seeds that both
-have.
+the held-out score of the best, and the differences to tpe+default with 95 % bootstrap intervals over common seeds.
 """
 
 import sys
