@@ -82,7 +82,8 @@ def _page(folder: Path, summary: Summary, pictures: tuple[str, ...], label: str,
 def _by_problem(summary: Summary) -> str:
     means = summary.measures["regret"].by_problem
     rows = [["problem", *summary.arms], ["---", *(["---:"] * len(summary.arms))]]
-    rows += [[name, *(f"{means[arm][name][-1]:.3f}" for arm in summary.arms)] for name in summary.problems]
+    last = {(arm, name): round(means[arm][name][-1], 3) + 0.0 for arm in summary.arms for name in summary.problems}
+    rows += [[name, *(f"{last[arm, name]:.3f}" for arm in summary.arms)] for name in summary.problems]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     title = f"{TITLES['regret']}, problem by problem, after {counted(summary.trials, 'trial')}"
     return "\n".join([f"\n## {title}", "", *lines, ""])
