@@ -255,12 +255,13 @@ def half_fails(trial):
 
 def test_four_of_five_trials_are_where_the_objective_works():
     """Where half of the space fails and the optimum lies at its edge, trials 20 to 50 stay in the other half."""
-    states = []
-    for seed in range(5):
+    shares = []
+    for seed in range(10):
         study = optuna.create_study(sampler=AdvisedSampler(None, space=SPACE, init="default", seed=seed))
         study.optimize(half_fails, n_trials=50, catch=MemoryError)
-        states += [trial.state.name for trial in study.trials[20:]]
-    assert states.count("COMPLETE") >= 0.8 * len(states)
+        shares.append(np.mean([trial.state.name == "COMPLETE" for trial in study.trials[20:]]))
+    assert np.mean(shares) >= 0.8
+    assert min(shares) >= 0.75
 
 
 def branches_fail(trial):
