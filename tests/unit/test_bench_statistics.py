@@ -170,6 +170,19 @@ def test_the_tables_have_every_arm_and_comparison():
         assert "-0.250" in shown
 
 
+def test_the_tables_fit_a_narrow_terminal():
+    """Columns go until a table fits, which ones is told, and the difference stays."""
+    summary = summarise(four_studies(), baseline="a")
+    wide = to_text(summary)
+    narrow = to_text(summary, width=60)
+    assert wide == to_text(summary, width=1000)
+    assert 60 < max(map(len, wide.splitlines()))
+    assert 60 >= max(map(len, narrow.splitlines()))
+    assert "narrow" not in wide
+    assert "hierarchical" in " ".join(narrow.split("Left out")[1].split())
+    assert "-0.250" in narrow
+
+
 def test_a_baseline_is_found_with_or_without_its_advisor():
     """A name that fits none or several is refused."""
     arms = ["tpe", "llm-tpe [rules]", "llm [rules]", "llm [openai:x]"]

@@ -5,6 +5,7 @@ The summary of a benchmark: `summary.json` for programs, the same as tables for 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -303,17 +304,44 @@ def to_markdown(summary: Summary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_text(summary: Summary) -> str:
-    """Return the tables as lines for a terminal."""
+_FIRST_TO_GO = ("hierarchical", "p", "problems w/t/l", "ratio", "pairs w/t/l", "ms/trial", "stratified")
+
+
+def to_text(summary: Summary, *, width: int | None = None) -> str:
+    """
+    Return the tables as lines for a terminal.
+
+    Args:
+        summary: The summary.
+        width: Columns of the terminal. Explanations are wrapped, and a table that is wider loses columns, which is
+            told. None for no limit.
+    """
     parts = []
     for title, explained, cells in tables(summary):
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
-        parts.append("\n".join([title, *([explained] if explained else []), "", *lines]))
+        shown, left_out = cells, []
+        for name in _FIRST_TO_GO:
+            if width is None or max(map(len, _lines(shown))) <= width:
+                break
+            if name in shown[0]:
+                position = shown[0].index(name)
+                shown = [row[:position] + row[position + 1 :] for row in shown]
+                left_out.append(name)
+        below = [f"Left out, as the terminal is narrow: {', '.join(left_out)}; {SUMMARY_MD} has all."] * bool(left_out)
+        above = [title, *([explained] if explained else [])]
+        parts.append("\n".join([*_wrapped(above, width), "", *_lines(shown), *_wrapped(below, width)]))
     return "\n\n\n".join(parts)
+
+
+def _lines(cells: Cells) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _wrapped(paragraphs: Sequence[str], width: int | None) -> list[str]:
+    return [line for text in paragraphs for line in (textwrap.wrap(text, width) if width else [text])]

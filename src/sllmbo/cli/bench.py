@@ -125,7 +125,9 @@ def bench(
         results = read_results(out)
         summary = write_report(out, results, baseline=against, tolerance=tolerance, label=label)
         progress.fact("Files", f"results.csv, summary.json, summary.md and report.md in {out}")
-        print(json.dumps(summary.to_json()) if as_json else to_text(summary), file=streams.out, flush=True)
+        width = os.get_terminal_size(streams.out.fileno()).columns if streams.out.isatty() else None
+        text = json.dumps(summary.to_json()) if as_json else to_text(summary, width=width or None)
+        print(text, file=streams.out, flush=True)
 
     return run_session(work, progress, interrupts, debug=debug)
 
