@@ -30,12 +30,12 @@ RUNS = {
     "hpobench": ("tables", "hpobench", "tpe+default,llm-tpe", ["rules", OPENINGS, "quality:clone", *HOSTILE], "0-19"),
     "openings-12": (
         *("tables", "hpobench", "tpe+default,tpe+default:repeats,llm-tpe,llm-tpe:repeats"),
-        *([OPENINGS], "0-19", "--trials", "12"),
+        *([OPENINGS], "0-39", "--trials", "12"),
     ),
     "others": ("tables", "fcnet,nas201", "tpe+default,llm-tpe", ["rules", *WORST], "0-19"),
     "rivals": ("tables", "hpobench", RIVALS, ["rules"], "0-3"),
-    "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-19", "--baseline", "llm-tpe"),
-    "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-19"),
+    "noise": ("tables", "hpobench", "llm-tpe,llm-tpe:repeats", ["rules"], "0-39", "--baseline", "llm-tpe"),
+    "noise-tpe": ("tables", "hpobench", "tpe+default,tpe+default:repeats", [], "0-39"),
     "failures": (
         *("failures", "", "tpe,tpe+default,llm-tpe,llm-tpe:failures-hidden"),
         *(["rules", "hostile:failing-region-lover", *WORST], "0-9"),
