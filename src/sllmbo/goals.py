@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,29 @@ def pareto_ranks(losses: Sequence[Sequence[float]]) -> list[float]:
     below = (rows[None, :, :] < rows[:, None, :]).mean(axis=1)
     distance = below.max(axis=1) + _AUGMENT * below.mean(axis=1)
     return [float(front + far / (1.0 + _AUGMENT)) for front, far in zip(_fronts(rows), distance, strict=True)]
+
+
+def improvements_of_front(known: Mapping[int, tuple[str, Sequence[float]]]) -> frozenset[int]:
+    """
+    Return which trials were on the Pareto front when they came, the default configuration being there from the start.
+
+    Args:
+        known: By number, in order, the source of each trial and its losses (less is better). Without a trial of the
+            source "default" the first one is what is to be bettered.
+    """
+    losses = {number: tuple(row) for number, (_, row) in known.items()}
+    start = next((number for number, (source, _) in known.items() if source == "default"), next(iter(known), None))
+    front = [losses[start]] if start is not None else []
+    found = set()
+    for number, row in losses.items():
+        if not any(_is_as_good(other, row) for other in front):
+            front = [other for other in front if not _is_as_good(row, other)] + [row]
+            found.add(number)
+    return frozenset(found)
+
+
+def _is_as_good(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _fronts(rows: NDArray[np.float64]) -> NDArray[np.int64]:

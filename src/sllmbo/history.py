@@ -63,6 +63,8 @@ class History(Sequence[Observation]):
 
     direction: Direction
     observations: tuple[Observation, ...] = ()
+    improved: frozenset[int] | None = None
+    """With several objectives: who was on the Pareto front when it came. Else None: the values say who improved."""
 
     def __getitem__(self, index: Any) -> Any:
         return self.observations[index]
@@ -97,6 +99,9 @@ class History(Sequence[Observation]):
         return ranked[0] if ranked else None
 
     def since_improvement(self) -> int:
-        """Return how many finished trials came after the incumbent; all of them where there is none."""
-        best = self.best
-        return sum(best is None or o.number > best.number for o in self.observations if o.state != "running")
+        """Return how many finished trials came after the last improvement; all of them where nothing is complete."""
+        latest = -1 if self.best is None else self.best.number
+        if self.improved is not None:
+            first = next((o.number for o in self.complete()), -1)
+            latest = max(self.improved, default=first)
+        return sum(o.number > latest for o in self.observations if o.state != "running")

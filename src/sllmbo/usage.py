@@ -4,7 +4,7 @@ What questions to an advisor have cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class Usage:
     cached_tokens: int = 0
     """Of the input tokens, those that the provider read from its cache, mostly at a lower price."""
 
+    unseen: int = 0
+    """Of the calls, those whose cost was not seen: their tokens and price are the most that they may have cost."""
+
     @property
     def tokens(self) -> int:
         """Tokens in both directions."""
@@ -41,18 +44,12 @@ class Usage:
             cost_usd=None if unknown or not costs else sum(costs),
             seconds=self.seconds + other.seconds,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            unseen=self.unseen + other.unseen,
         )
 
     def to_json(self) -> dict[str, int | float | None]:
         """Return the usage as a JSON object."""
-        return {
-            "calls": self.calls,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost_usd": self.cost_usd,
-            "seconds": round(self.seconds, 3),
-            "cached_tokens": self.cached_tokens,
-        }
+        return {**asdict(self), "seconds": round(self.seconds, 3)}
 
     @classmethod
     def from_json(cls, data: dict[str, int | float | None]) -> Usage:
@@ -64,4 +61,5 @@ class Usage:
             cost_usd=data.get("cost_usd"),
             seconds=float(data.get("seconds") or 0.0),
             cached_tokens=int(data.get("cached_tokens") or 0),
+            unseen=int(data.get("unseen") or 0),
         )

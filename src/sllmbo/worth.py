@@ -88,9 +88,10 @@ class Worth:
     def _cost(self) -> str:
         if not self.usage.calls:
             return ""
+        most = "at most " if self.usage.unseen else ""
         if self.usage.cost_usd is None:
-            return f" for {self.usage.tokens} tokens"
-        return f" for {self.usage.cost_usd:.2g} USD"
+            return f" for {most}{self.usage.tokens} tokens"
+        return f" for {most}{self.usage.cost_usd:.2g} USD"
 
     def _compared(self) -> str:
         if self.interval is None:

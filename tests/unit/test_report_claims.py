@@ -37,6 +37,9 @@ READ = [
         "trials with a larger max_depth are better",
         "before",
     ),
+    ("Exploit: lower learning_rate helped (#4, #9)", "trials with a smaller learning_rate are better", "before"),
+    ("Deeper trees overfit (#3, #7 and #12).", "trials with a larger max_depth overfit more", "ever"),
+    ("Larger C hurt (see trials 3-7).", "trials with a larger C are worse", "before"),
     ("Shallower trees should improve generalisation.", "trials with a smaller max_depth are better", "outcome"),
 ]
 
@@ -60,6 +63,13 @@ VAGUE = [
     "A larger C seldom helped.",
     "A smaller max_depth hurts less.",
     "A larger C is less harmful.",
+    "Raising learning_rate stopped helping.",
+    "A higher learning_rate failed to bring any gains.",
+    "Larger C fails to help.",
+    "Larger C gained nothing.",
+    "A larger C brought zero gain.",
+    "A larger C minimises the damage of bad rows.",
+    "A larger C helped (3 of 4).",
 ]
 
 
@@ -85,6 +95,7 @@ def test_what_the_grammar_does_not_cover_is_never_a_claim(words):
     "words",
     [
         *("Around the default, to learn what matters: C=3.", "", "Take a large step.", "\x00p0\x00"),
+        *("Larger C hurt in trial 3.", "Larger C hurt #3 and #4."),
         *("A larger max_depth gave lower Brier scores so far.", "A larger C raised the metric."),
     ],
 )
@@ -99,6 +110,9 @@ def test_words_without_an_outcome_claim_nothing(words):
         ("Trial 12 (0.8231) is best so far; move C.", [(12, False, "0.8231")]),
         ("Trials 3 and 7 are among the best; try half-way.", [(3, True, ""), (7, True, "")]),
         ("The best so far is trial 4.", [(4, False, "")]),
+        ("#4 is the best so far.", [(4, False, "")]),
+        ("Stay near the incumbent (#4).", [(4, False, "")]),
+        ("#3 and #7 are among the best.", [(3, True, ""), (7, True, "")]),
         ("No improvement in 9 trials since trial 32; take a large step from it.", [(32, False, "")]),
     ],
 )

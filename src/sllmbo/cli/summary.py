@@ -59,8 +59,8 @@ def _against_default(result: TuneResult) -> str:
         return ""
     default = number(result.default_value)
     if result.best_params == _default(result):
-        better = "is the best compromise" if result.objectives else "no trial has bettered"
-        return f": the default configuration, which {better}"
+        better = "which is the best compromise" if result.objectives else "which no trial has bettered"
+        return f": the default configuration, {better if result.best_interval is None else 'the best by repeats'}"
     if not result.gain:
         return f" (default {default}, the same)"
     if result.gain < 0 and not result.objectives:  # an estimate, against a single value
@@ -178,7 +178,8 @@ def _cost(result: TuneResult) -> str:
             if usage.cost_usd >= 0.001 or not usage.cost_usd
             else f"{usage.cost_usd:.2g} USD"
         )
-    return f"{who}: {usage.calls} calls, {usage.tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
+    most = "at most " if usage.unseen else ""
+    return f"{who}: {usage.calls} calls, {most}{usage.tokens} tokens, {cost}, {usage.seconds:.0f} s of waiting"
 
 
 def tell_next_steps(

@@ -97,12 +97,13 @@ def _state(study: Standing, n_trials: int | None) -> str:
 
 def _earned(history: History) -> str:
     """Return what each side has earned; what was known or asked for beforehand is neither."""
-    steps, places = improvements(history), percentiles(history)
+    places = percentiles(history)
+    steps = history.improved if history.improved is not None else improvements(history).keys()
     told = []
     for source in dict.fromkeys(o.source for o, _ in places if o.source not in NEITHER):
         own = {o.number: place for o, place in places if o.source == source}
         mean = 100 * statistics.fmean(own.values())
-        told.append(f"{author(source)} {len(own.keys() & steps.keys())} of {len(own)} ({mean:.0f})")
+        told.append(f"{author(source)} {len(own.keys() & steps)} of {len(own)} ({mean:.0f})")
     return f"New bests of trials (mean percentile, 100 best): {words.some(told, _N_SOURCES)}." if told else ""
 
 

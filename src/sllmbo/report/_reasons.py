@@ -4,7 +4,7 @@ The reasons that advisors gave, and whether the trials support them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from sllmbo.report._view import View, source_of
 from sllmbo.report.checks import Check, Evidence, Verdict, check, overall
 from sllmbo.report.claims import Claim, Vague, parse
 from sllmbo.samplers._record import ASKED, ORIGIN, RATIONALE, batch_of
+from sllmbo.samplers._turns import turn_of
 from sllmbo.worth import NEITHER, PARTNERS, improvements
 
 
@@ -53,7 +54,7 @@ def reasons_of(view: View, history: History) -> Iterator[Reason]:
                 check(Vague(claim.text, "the study has several objectives"), _nothing(history, own)) for claim in claims
             ]
         else:
-            known = _known(view, history, trial, askers.get(rationale, place))
+            known = _known(view, history, trial, askers.get(turn_of(trial), place))
             checks = [check(claim, Evidence(history, known, own)) for claim in claims]
         yield Reason(
             trial=trial.number,
@@ -72,12 +73,13 @@ def _nothing(history: History, own: Any) -> Evidence:
     return Evidence(history, history, own)
 
 
-def _askers(trials: tuple[FrozenTrial, ...]) -> dict[str, int]:
-    """Return, by the rationale of advice that came in a batch, the place of the trial for which it was asked."""
-    found: dict[str, int] = {}
+def _askers(trials: Sequence[FrozenTrial]) -> dict[int | None, int]:
+    """Return, by the turn of each trial whose advice came in a batch, the place of the trial for which it was asked."""
+    found: dict[int | None, int] = {}
     for place, trial in enumerate(trials):
-        for advice in batch_of(trial.user_attrs):
-            found.setdefault(advice.rationale, place)
+        turn = turn_of(trial)
+        if turn is not None:
+            found.update((turn + position, place) for position in range(1, len(batch_of(trial.user_attrs)) + 1))
     return found
 
 

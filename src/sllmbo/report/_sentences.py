@@ -43,8 +43,11 @@ def headline(facts: Facts) -> str:
     what = f"The best configuration has {plain(facts.metrics[0])} {number(answer.value, 5)}"
     if answer.gain is None:
         return f"{what}, in trial {answer.trial}."
+    if answer.params == answer.default_params:
+        best = "the best by all of its values" if answer.interval is not None else "which no trial has bettered"
+        return f"{what}: the default configuration, {best}."
     if not answer.gain:
-        return f"{what}: the default configuration, which no trial has bettered."
+        return f"{what}, in trial {answer.trial}, the same as the default's."
     assert answer.default_value is not None
     than = "better" if answer.gain > 0 else "worse"
     by = share(answer.gain, answer.default_value)
@@ -115,9 +118,10 @@ def cost(usage: Usage) -> str:
     if not usage.calls:
         return "No chat model was asked."
     price = "at an unknown price" if usage.cost_usd is None else f"for {number(usage.cost_usd, 3)} USD"
+    most = f" at most, as the cost of {counted(usage.unseen, 'request')} was not seen" if usage.unseen else ""
     return (
         f"{counted(usage.calls, 'request')} to chat models, {usage.input_tokens} tokens in and {usage.output_tokens} "
-        f"out, {price}, {duration(usage.seconds)} of waiting."
+        f"out, {price}{most}, {duration(usage.seconds)} of waiting."
     )
 
 
@@ -182,6 +186,7 @@ def advice(facts: Facts) -> str:
     """Return what became of advice that was not used as it came; empty where all was."""
     told = {
         "unusable": "not usable, so that the partner served the trial",
+        "not_there": "not asked for or not there in time, so that the partner served the trial",
         "turned_down": "turned down",
         "repaired": "repaired",
     }

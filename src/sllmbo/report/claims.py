@@ -81,18 +81,21 @@ _BEST = (
     r"(?!\s+(?:quarter|third|trials|ones|few))"
 )
 _NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?"
+_NUMBERED = r"(?:\btrials?\s+#?|(?<![\w#])#)"
 _STANDING = (
     re.compile(
-        rf"\btrial\s+#?(?P<n>\d+)\s*(?:[(=,]\s*(?P<v>{_NUMBER})\s*[),]?\s*)?(?P<what>is among the best\b|{_BEST})"
+        rf"{_NUMBERED}(?P<n>\d+)\s*(?:[(=,]\s*(?P<v>{_NUMBER})\s*[),]?\s*)?(?P<what>is among the best\b|{_BEST})"
     ),
     re.compile(
-        rf"\b(?P<what>best|incumbent|leader)(?:\s+(?:trial|so far|one))*\s*(?:is|was|[,(:])\s*trial\s+#?(?P<n>\d+)"
+        rf"\b(?P<what>best|incumbent|leader)(?:\s+(?:trial|so far|one))*\s*(?:is|was|[,(:])\s*{_NUMBERED}(?P<n>\d+)"
         rf"(?:\s*[(=,]\s*(?P<v>{_NUMBER}))?"
     ),
-    re.compile(r"\bno improvement\b.{0,30}\bsince trial\s+#?(?P<n>\d+)(?P<what>)"),
-    re.compile(r"\btrials\s+#?(?P<n>\d+)\s+and\s+#?(?P<m>\d+)\s+(?P<what>are among the best)\b"),
+    re.compile(rf"\bno improvement\b.{{0,30}}\bsince {_NUMBERED}(?P<n>\d+)(?P<what>)"),
+    re.compile(rf"{_NUMBERED}(?P<n>\d+)\s+and\s+#?(?P<m>\d+)\s+(?P<what>are among the best)\b"),
 )
-_TRIAL = re.compile(r"\btrials?\s+#?\d+|\bthis trial\b")
+_TRIAL = re.compile(rf"{_NUMBERED}\d+|\bthis trial\b")
+_CITED = re.compile(rf"\s*\((?:see\s+|in\s+|cf\.?\s+)?{_NUMBERED}\d+(?:(?:,|,?\s+and|\s+to|-)\s*#?\d+)*\)")
+"""Trials that a claim rests on, as the words for chat models ask for."""
 
 _BETTER = re.compile(
     r"\b(?:better|best|improv(?:e|es|ed|ing|ements?)|help(?:s|ed|ful|ing)?|gains?|gained|outperform(?:s|ed)?|wins?|won"
@@ -175,6 +178,7 @@ _UNSURE = (
     ),
     (
         r"\b(?:not|no|nor|never|neither|without|hardly|barely|cannot|unless|except|little|unclear|rarely|seldom|scarcely"
+        r"|nothing|none|zero|fail(?:s|ed|ing)?|stop(?:s|ped)?|ceas\w*|lack\w*|minimi[sz]\w*"
         r"|(?<!\x00 )less(?! (?:than|\x00))|(?<!at )least)\b|n't\b",
         "it is negated or weakened",
     ),
@@ -231,6 +235,7 @@ def _claims(
 ) -> Iterator[Claim]:
     standings = list(_standings(clause, marked))
     yield from standings
+    marked = _CITED.sub("", marked)
     if standings or _TRIAL.search(marked):
         return
     text = marked.partition(" than ")[0] if not re.search(r"than\s*[-+\d]", marked) else marked

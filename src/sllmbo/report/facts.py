@@ -21,6 +21,7 @@ from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.report._reasons import Reason, reasons_of
 from sllmbo.report._view import View, ended_as, source_of
 from sllmbo.samplers import study_history
+from sllmbo.samplers._ask import NOT_FAILED
 from sllmbo.samplers._importance import importance
 from sllmbo.samplers._ledger import entries
 from sllmbo.samplers._record import DETAILS, FALLBACK, REPAIRS, TURNED_DOWN, edits_of
@@ -132,7 +133,7 @@ class Facts:
     edits: tuple[SpaceEdit, ...]
     failures: tuple[FailureClass, ...]
     advice: Mapping[str, int]
-    """How often advice was repaired, turned down, or not usable."""
+    """How often advice was repaired, turned down, not usable, or not asked for or not there in time."""
     unusable_advice: tuple[FailureClass, ...]
     spending: Spending
     reasons: tuple[Reason, ...]
@@ -343,10 +344,12 @@ def _by_frequency(told: Mapping[str, Sequence[tuple[int, str]]]) -> tuple[Failur
 
 
 def _advice(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    kinds = [trial.user_attrs[FALLBACK].get("kind") for trial in trials if FALLBACK in trial.user_attrs]
     return {
         "repaired": sum(REPAIRS in trial.user_attrs for trial in trials),
         "turned_down": sum(len(trial.user_attrs.get(TURNED_DOWN, ())) for trial in trials),
-        "unusable": sum(FALLBACK in trial.user_attrs for trial in trials),
+        "unusable": sum(kind not in NOT_FAILED for kind in kinds),
+        "not_there": sum(kind in NOT_FAILED for kind in kinds),
     }
 
 

@@ -23,7 +23,8 @@ from sllmbo.usage import Usage
 
 PAUSED = "Paused"
 """The kind of a fallback in a turn for which the advisor was not asked, since it kept failing."""
-_NOT_FAILED = (PAUSED, LATE, BudgetExceeded.__name__)
+NOT_FAILED = (PAUSED, LATE, BudgetExceeded.__name__)
+"""Kinds of fallbacks in which no question failed."""
 
 _PATIENCE = 3
 """After so many failed questions in a row, the next one waits, twice as many turns each time."""
@@ -41,7 +42,7 @@ def turns_to_wait(trials: Sequence[FrozenTrial], turn: int) -> int:
         if asked_in is None or is_abandoned(trial):
             continue
         fallback = trial.user_attrs.get(FALLBACK)
-        if fallback and fallback["kind"] not in _NOT_FAILED:
+        if fallback and fallback["kind"] not in NOT_FAILED:
             failed += 1
             last = asked_in if failed == 1 else last
         elif REFUSED in trial.user_attrs or (PARAMS in trial.user_attrs and trial.user_attrs.get(SOURCE) != REPEAT):

@@ -250,7 +250,7 @@ class Counsel:
 
     def _late(self, study: Study) -> Decision:
         question = self._ahead.of(study)
-        reason = "nothing was asked ahead: the mixing policy was not expected to give the turn to the advisor"
+        reason = "nothing was asked ahead for this turn"
         if question is not None:
             reason = f"the question for turn {question.request.turn} is not answered yet"
         return Decision(source=self._partner.name, fallback={"kind": LATE, "reason": reason})

@@ -9,10 +9,11 @@ The most is an estimate: input is counted at 2 bytes a token, the reply at its t
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.study import Study
@@ -52,6 +53,7 @@ class StudyMeter:
             BudgetExceeded: If it might pass the budget.
         """
         call = Call(bound, chat_model=chat_model)
+        bound = replace(bound, unseen=bound.calls)
         key = f"{ENTRY}{uuid.uuid4()}"
         if self.limited:
             assert self.budget is not None
@@ -63,11 +65,13 @@ class StudyMeter:
             if reason:
                 self._write(key, call, "refused", Usage())
                 raise BudgetExceeded(reason)
+        begun = time.monotonic()
         try:
             yield call
         finally:
             # What was not seen may have been answered and charged all the same.
-            self._write(key, call, "settled", call.usage if call.usage is not None else bound)
+            usage = call.usage if call.usage is not None else bound
+            self._write(key, call, "settled", replace(usage, seconds=time.monotonic() - begun))
 
     def _write(self, key: str, call: Call, state: str, usage: Usage) -> None:
         entry = {

@@ -14,7 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.advisors import Memo
-from sllmbo.goals import pareto_ranks
+from sllmbo.goals import improvements_of_front, pareto_ranks
 from sllmbo.history import Direction, History, Observation
 from sllmbo.samplers._convert import from_distributions, objective, to_observation
 from sllmbo.samplers._record import MEMO
@@ -77,7 +77,7 @@ class Reader:
             if (before is None or trial.number < before) and counts(trial):
                 observations.append(to_observation(trial, len(observations)))
         if len(study.directions) > 1:
-            history = History("minimize", tuple(_by_rank(study, observations)))
+            history = _by_rank(study, observations)
         else:
             history = History(_direction(study.direction), tuple(observations))
         self._last = (trials, before, history)
@@ -126,7 +126,7 @@ def _direction(direction: StudyDirection) -> Direction:
     return "minimize" if direction == StudyDirection.MINIMIZE else "maximize"
 
 
-def _by_rank(study: Study, observations: Sequence[Observation]) -> list[Observation]:
+def _by_rank(study: Study, observations: Sequence[Observation]) -> History:
     """Return *observations* valued by their ranks, with which no training value can be compared."""
     names = objective_names(study)
     signs = [1.0 if direction == StudyDirection.MINIMIZE else -1.0 for direction in study.directions]
@@ -137,14 +137,16 @@ def _by_rank(study: Study, observations: Sequence[Observation]) -> list[Observat
     }
     ranks = dict(zip(losses, pareto_ranks(list(losses.values())), strict=True))
     renamed = {objective(i): name for i, name in enumerate(names)}
-    return [
+    ranked = (
         replace(
             o,
             value=ranks.get(o.number),
             details={renamed.get(name, name): told for name, told in o.details.items() if name != "train_value"},
         )
         for o in observations
-    ]
+    )
+    improved = improvements_of_front({n: (observations[n].source, row) for n, row in losses.items()})
+    return History("minimize", tuple(ranked), improved)
 
 
 def counts(trial: FrozenTrial) -> bool:

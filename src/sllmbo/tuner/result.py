@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.choosing import noise
 from sllmbo.errors import TaskError
-from sllmbo.goals import INFEASIBLE, on_front
+from sllmbo.goals import INFEASIBLE, improvements_of_front, on_front
 from sllmbo.history import Direction
 from sllmbo.prompts.privacy import AGGREGATES
 from sllmbo.samplers import study_history
@@ -41,7 +41,7 @@ from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
 from sllmbo.space.branches import ROOT, branches
 from sllmbo.usage import Usage
-from sllmbo.worth import Worth, measure_worth
+from sllmbo.worth import NEITHER, PARTNERS, Worth, measure_worth
 
 RESULT, TRIALS, BEST, ESTIMATOR = "result.json", "trials.csv", "best_params.json", "estimator.joblib"
 
@@ -144,6 +144,7 @@ class TuneResult:
                 "calls": self.usage.calls,
                 "tokens": self.usage.input_tokens + self.usage.output_tokens,
                 "cost_usd": self.usage.cost_usd if self.usage.calls else 0.0,
+                "unseen": self.usage.unseen,
             },
             "stop_reason": self.stop_reason,
             "study": self.study,
@@ -212,20 +213,13 @@ def trial_records(study: Study) -> list[dict[str, Any]]:
     An improvement betters all trials before it and the default configuration (without one, the first complete trial).
     """
     finished = [trial for trial in all_trials(study) if trial.state.is_finished() and not is_abandoned(trial)]
-    known = [
-        (trial.user_attrs.get(SOURCE), losses) for trial in finished if (losses := _losses(study, trial)) is not None
-    ]
-    default = next((losses for source, losses in known if source == "default"), None)
-    front = [default] if default is not None else [losses for _, losses in known[:1]]
-    records = []
-    for trial in finished:
-        losses = _losses(study, trial)
-        first = trial.user_attrs.get(SOURCE) != REPEAT  # a luckier value is no better configuration
-        improved = first and losses is not None and not any(_is_as_good(other, losses) for other in front)
-        if improved and losses is not None:
-            front = [other for other in front if not _is_as_good(losses, other)] + [losses]
-        records.append(_record(trial, improved))
-    return records
+    known = {
+        trial.number: (str(trial.user_attrs.get(SOURCE)), losses)
+        for trial in finished
+        if (losses := _losses(study, trial)) is not None and trial.user_attrs.get(SOURCE) != REPEAT
+    }  # without repeats: a luckier value is no better configuration
+    improved = improvements_of_front(known)
+    return [_record(trial, trial.number in improved) for trial in finished]
 
 
 def _losses(study: Study, trial: FrozenTrial) -> tuple[float, ...] | None:
@@ -234,10 +228,6 @@ def _losses(study: Study, trial: FrozenTrial) -> tuple[float, ...] | None:
         return None
     maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
     return tuple(-value if sign else value for value, sign in zip(trial.values, maximized, strict=True))
-
-
-def _is_as_good(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def pareto_front(study: Study) -> tuple[dict[str, Any], ...]:
@@ -337,13 +327,15 @@ def total_usage(study: Study) -> Usage:
 
 def study_worth(study: Study) -> Worth:
     """Return what each source of trials of *study* has earned, and what it cost."""
-    by_source: dict[str, Usage] = {}
-    for trial in all_trials(study):
-        written = trial.user_attrs.get(USAGE)
-        if written and FALLBACK not in trial.user_attrs and not is_abandoned(trial):
-            source = str(trial.user_attrs.get(SOURCE, ""))
-            by_source[source] = by_source.get(source, Usage()) + Usage.from_json(written)
     history = study_history(study)
+    advisors = {o.source for o in history} - PARTNERS - NEITHER
+    by_source: dict[str, Usage] = {}
+    for trial in all_trials(study):  # of abandoned ones too: what takes their turn over pays nothing
+        source = str(trial.user_attrs.get(SOURCE, ""))
+        if source not in advisors:  # it served where the answer was of no use; told of nobody, if of several advisors
+            source = next(iter(advisors)) if len(advisors) == 1 else ""
+        by_source[source] = by_source.get(source, Usage()) + Usage.from_json(trial.user_attrs.get(USAGE) or {})
+    by_source.pop("", None)
     return measure_worth(history, total_usage(study), usage_by_source=by_source, noisy=bool(noise(history)))
 
 
