@@ -14,6 +14,7 @@ import pytest
 
 import sllmbo
 from sllmbo.advisors.llm import LLMAdvisor
+from sllmbo.report._sentences import cost
 from sllmbo.samplers._ledger import entries, spent
 from sllmbo.testing import chat_server
 from sllmbo.testing.chat_server import ChatServer
@@ -111,7 +112,11 @@ def test_a_request_whose_answer_was_not_seen_counts_at_its_bound() -> None:
         study = optuna.create_study(sampler=sampler)
         study.optimize(_objective, n_trials=12)
 
-    assert 500 <= spent(study).tokens <= 4_000
+    usage = spent(study)
+    assert 500 <= usage.tokens <= 4_000
+    assert 0 < usage.calls == usage.unseen  # so that it is told as what it may have cost at most
+    assert usage.seconds > 0.2 * usage.calls
+    assert f"tokens in and {usage.output_tokens} out, at an unknown price at most" in cost(usage)
 
 
 @pytest.mark.parametrize(

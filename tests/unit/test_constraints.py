@@ -10,9 +10,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from sllmbo import Float, SearchSpace, Task, Tuner, TuneResult, tune
 from sllmbo.errors import ConfigError, StudyError, TaskError
+from sllmbo.prompts.digest import digest
 from sllmbo.prompts.render import render_suggestions
 from sllmbo.samplers import LLMTPESampler, study_history
-from sllmbo.tuner.result import pareto_front, trial_records
+from sllmbo.tuner.result import count_sources, pareto_front, trial_records
 
 SPACE = SearchSpace({"x": Float(0.0, 10.0, default=5.0), "y": Float(0.0, 10.0, default=5.0)})
 TASK = Task(direction="maximize", metric="yield", n_trials=40)
@@ -134,6 +135,21 @@ def test_the_front_is_optunas(tmp_path) -> None:
     assert {trial.number for trial in tuner.study.best_trials} == {point["number"] for point in front}
     yields = [point["values"]["yield"] for point in front]
     assert sorted(yields, reverse=True) == yields
+
+
+def test_a_trial_of_the_front_is_an_improvement_everywhere() -> None:
+    """What a chat model is told, patience, and the table of sources count the same trials."""
+    tuner = _several()
+    _run(tuner, 25)
+    history = study_history(tuner.study)
+    records = trial_records(tuner.study)
+
+    improved = {record["number"] for record in records if record["improved"]}
+    assert history.improved == improved
+    assert 24 - max(improved) == history.since_improvement()
+    counts = count_sources(records)["tpe"]
+    text = digest(SPACE, history, n_trials=40, limit=1_500)
+    assert f"tpe {counts['improvements']} of {counts['trials']}" in text
 
 
 def test_several_objectives_are_explained_in_the_question() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sllmbo.errors import ConfigError
-from sllmbo.goals import Constraint, on_front, pareto_ranks
+from sllmbo.goals import Constraint, improvements_of_front, on_front, pareto_ranks
 from sllmbo.tuner.metrics import metric_names
 from sllmbo.tuner.preferences import read_preferences
 
@@ -45,6 +45,18 @@ def test_what_is_no_constraint_is_refused_with_an_example(text) -> None:
         Constraint.parse(text)
 
     assert repr(text) in str(raised.value)
+
+
+@given(ROWS)
+def test_who_improved_was_on_the_front_of_those_before_it(rows) -> None:
+    """Each row but equal ones, held against all before it and the default; the default itself improves nothing."""
+    known = {n: ("default" if n == len(rows) // 2 else "", row) for n, row in enumerate(rows)}
+    default = rows[len(rows) // 2]
+    improved = improvements_of_front(known)
+
+    for n, row in enumerate(rows):
+        before = [default, *rows[:n]]
+        assert (n in improved) == (row not in before and on_front([*before, row])[-1])
 
 
 @given(ROWS)

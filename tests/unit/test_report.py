@@ -4,21 +4,26 @@ The report of a study: its facts, its formats, its plots, and text from outside 
 
 import itertools
 import json
+import random
 import re
 from html.parser import HTMLParser
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
 import sllmbo.report as report
-from sllmbo import Float, Int, SearchSpace, Task, Tuner
+from sllmbo import Float, Int, LLMTPESampler, SearchSpace, Task, Tuner
+from sllmbo.advisors import Advice
 from sllmbo.cli.app import run
 from sllmbo.report._draw import DARK
-from sllmbo.report._sentences import share
-from sllmbo.samplers import study_history
+from sllmbo.report._sentences import advice, headline, share
+from sllmbo.samplers import Alternating, study_history
 from sllmbo.samplers._ledger import StudyMeter
+from sllmbo.samplers._turns import is_abandoned
+from sllmbo.testing import ScriptedAdvisor
+from sllmbo.tuner.result import study_worth
 from sllmbo.usage import Usage
 
 HOSTILE = "</script><script>alert(1)</script> \"'`|*[x](http://evil.example)<img src=x onerror=alert(1)> \u202e"
@@ -180,6 +185,81 @@ def test_advice_that_was_paid_for_in_vain_is_judged_too():
 
     assert "Was the advice worth it? The advisor did not pay: no trial" in report.to_markdown(facts)
     assert "Was the advice worth it? The advisor did not pay: no trial" in report.to_html(study, facts)
+
+
+def test_what_turned_down_answers_have_cost_is_the_advisors():
+    """Neither the partner that served instead pays for an answer, nor is one lost whose trial was interrupted."""
+    one = {"calls": 1, "input_tokens": 5, "output_tokens": 5}
+    study = optuna.create_study()
+    space = {"x": FloatDistribution(0, 1)}
+    for place, source in enumerate(("default", "tpe", "llm", "tpe")):
+        attrs = {"sllmbo:source": source, "sllmbo:usage": one}
+        study.add_trial(create_trial(params={"x": 0.1 * place}, distributions=space, value=1.0, user_attrs=attrs))
+    cut = create_trial(state=TrialState.FAIL, user_attrs=attrs, system_attrs={"sllmbo:turn": {}})
+    assert is_abandoned(cut)
+    study.add_trial(cut)
+
+    sources = study_worth(study).sources
+
+    assert {"default": 0, "tpe": 0, "llm": 5} == {name: source.usage.calls for name, source in sources.items()}
+
+
+def test_a_turn_before_its_answer_is_there_is_no_failure():
+    """Advice that was late or not asked for is told apart from what was of no use."""
+    study = optuna.create_study()
+    for kind in ("Late", "Paused", "BudgetExceeded", "ReplyError"):
+        study.add_trial(create_trial(value=1.0, user_attrs={"sllmbo:fallback": {"kind": kind, "reason": "so"}}))
+
+    told = advice(report.collect(study))
+
+    assert "Of the advice: 1 not usable, so" in told
+    assert "; 3 not asked for or not there in time" in told
+
+
+@pytest.mark.parametrize(
+    ("points", "repeats", "words"),
+    [
+        ((5, 6), (), "has value 0.9: the default configuration, which no trial has bettered."),
+        ((6, 5), (), "has value 0.9, in trial 0, the same as the default's."),
+        ((5, 4), (0.8, 0.85, 0.9, 0.95), "the default configuration, the best by all of its values."),
+    ],
+)
+def test_the_headline_names_the_configuration_that_was_chosen(points, repeats, words):
+    """As good as the default is not the default; and what one lucky value bettered stays the best."""
+    study = optuna.create_study(direction="maximize")
+    space = {"x": IntDistribution(0, 10)}
+
+    def add(x, value, source):
+        attrs = {"sllmbo:source": source}
+        study.add_trial(create_trial(params={"x": x}, distributions=space, value=value, user_attrs=attrs))
+
+    for x in points:
+        add(x, 0.91 if x == 4 else 0.9, "default" if x == 5 else "tpe")
+    for value in repeats:
+        add(5, value + 0.1, "repeat")
+        add(4, value - 0.6, "repeat")
+
+    assert words in headline(report.collect(study))
+
+
+def test_a_reason_is_held_against_what_was_known_when_it_was_asked_for():
+    """The same words in an opening and later are about the trials of their own time."""
+    words = "Smaller values of x have been better so far."
+    space = SearchSpace({"x": Float(0, 1, default=0.5)})
+    draw = random.Random(0).random
+
+    def reply(request):
+        return [Advice(params={"x": draw()}, rationale=words, source="llm") for _ in range(request.n)]
+
+    options = {"space": space, "seed": 0, "judging": False, "mixing": Alternating()}
+    sampler = LLMTPESampler(ScriptedAdvisor(reply), **options)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=24)
+
+    first, *_, last = (reason.checks[0] for reason in report.collect(study).reasons)
+
+    assert "1 complete trials before it" in first.test
+    assert "supported" == last.verdict
 
 
 def test_reasons_are_those_of_the_advisor_and_are_checked(tuned):
