@@ -58,6 +58,7 @@ def _write_tables(folder):
     frame.assign(label=["alone"] + ["many", "more"] * 29 + ["many"]).to_csv(folder / "single.csv", index=False)
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("size,age,price\n")
+    (folder / "twice.csv").write_text("size,price,price\n" + "".join(f"{n},{n},{n}\n" for n in range(60)))
     (folder / "broken.json").write_text('{"alpha": ')
     (folder / "outside.json").write_text('{"alpha": {"type": "float", "low": 0.1, "high": 1.0, "default": 5.0}}')
     alpha = {"alpha": Float(0.1, 10, log=True, default=1.0)}
@@ -85,6 +86,7 @@ WRONG = {
     "header only": (["header.csv", "--target", "price"], ["'header.csv' has no rows"]),
     "constant target": (["constant.csv", "--target", "price"], ["in every row"]),
     "target with gaps": (["missing.csv", "--target", "price"], ["missing in 1 of 60 rows"]),
+    "target twice": (["twice.csv", "--target", "price"], ["'price' appears more than once", "rename"]),
     "class of one row": (["single.csv", "--target", "label", *QUICK], ["class"]),
     "default outside": ([P, "--target", "price", "--space", "outside.json"], ["'alpha'", "5.0", "outside.json"]),
     "broken space": ([P, "--target", "price", "--space", "broken.json"], ["'broken.json' is no JSON"]),

@@ -250,6 +250,7 @@ def test_knowledge_reaches_spaces_of_users():
     first = RuleAdvisor().suggest(_request(space, purpose="opening"))[0]
 
     assert {"clf__eta": 0.05, "clf__num_leaves": 6, "scale": 0.5} == first.params
+    assert "Here only clf__eta=0.05, clf__num_leaves=6." in first.rationale
 
 
 def test_openings_differ_by_seed():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import random
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,18 @@ def test_a_study_that_has_more_trials_than_are_asked_for_says_so() -> None:
     )
     assert "the study has 6 trials already, and --trials 2 counts those of earlier runs" in out.getvalue()
     assert "sllmbo tune --trials 12\n" in out.getvalue()
+
+
+@pytest.mark.parametrize("record", [["--record", "kept/r.jsonl"], ["--record=kept/r.jsonl"]])
+def test_a_comparison_keeps_what_the_first_study_wrote(record) -> None:
+    """The command that is named to compare with a chat model has a study, a folder and a recording of its own."""
+    result = tune_objective(squared, SPACE, n_trials=6, llm="offline")
+    out = io.StringIO()
+    typed = ["sllmbo", "tune", "--out", "out", "--study", result.study, *record]
+    tell_next_steps(Progress(out, plain=True), result, typed, folder=Path("out"), n_trials=6, offline=True)
+    compare = shlex.split(out.getvalue().splitlines()[-1].replace("=", " "))
+    assert "kept/r-llm.jsonl" == compare[compare.index("--record") + 1]
+    assert "out-llm" == compare[compare.index("--out") + 1]
 
 
 def test_a_study_that_has_tried_everything_says_so() -> None:

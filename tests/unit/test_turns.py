@@ -3,6 +3,8 @@ Turns: abandoned trials are taken over, lost ones shift nothing, and an opening 
 """
 
 import itertools
+import json
+import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -25,6 +27,7 @@ from sllmbo.testing import ScriptedAdvisor
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "n": Int(1, 100, default=10)})
 DEFAULT = {"x": 0.5, "n": 10}
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 def objective(trial):
@@ -70,6 +73,17 @@ def test_this_process_is_there_and_an_ended_one_is_gone(dead_worker):
     assert not is_gone(this_worker())
     assert is_gone(dead_worker)
     assert is_gone({**this_worker(), "started": "1"})
+
+
+def test_a_dead_process_that_its_parent_has_not_asked_for_is_gone():
+    """A killed one whose number is not free yet works no more."""
+    code = "import json; from sllmbo.samplers._worker import this_worker; print(json.dumps(this_worker()), flush=True)"
+    with subprocess.Popen([sys.executable, "-c", f"{code}; input()"], **PIPES) as process:
+        worker = json.loads(process.stdout.readline())
+        assert not is_gone(worker)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+        assert is_gone(worker)
 
 
 @pytest.mark.parametrize("key", ["host", "machine", "namespace"])

@@ -212,9 +212,10 @@ class ReplayAdvisor:
         if not recorded:
             return self._absence(question)
         then = _recording.joined(recorded[-1]["question"], self._parts)
+        clock = " (predict_ms is measured by a clock, and may differ)" * ("predict_ms" in str(question))
         return (
             f"{_title(question)} differs from the recording {str(self.path)!r}: "
-            f"{first_difference(question, then)}; replay with the data, seed and settings of the recording."
+            f"{first_difference(question, then)}; replay with the data, seed and settings of the recording{clock}."
         )
 
     def _absence(self, question: dict[str, Any]) -> str:

@@ -192,7 +192,8 @@ def tell_next_steps(
         "seconds": "the time is over",
         "patience": "no trial of the last ones brought an improvement",
         "exhausted": "every configuration of the search space was tried",
-        "interrupted": f"interrupted: {result.n_trials} trials kept; the same command goes on",
+        "interrupted": f"interrupted: {result.n_trials} trial{'s' * (result.n_trials != 1)} kept; the same command "
+        "goes on",
     }
     progress.fact("Ended", ends[result.stop_reason])
     progress.line("\nTo see what was found, who found it, and whether the reasons hold:", "bold")
@@ -208,7 +209,18 @@ def tell_next_steps(
             asking = with_option(asking, "--study", f"{result.study}-llm")
         if any(word.partition("=")[0] == "--out" for word in command):
             asking = with_option(asking, "--out", f"{folder}-llm")
+        recording = value_of(command, "--record")
+        if recording:
+            path = Path(recording)
+            asking = with_option(asking, "--record", path.with_name(f"{path.stem}-llm{path.suffix}"))
         progress.line(f"  {shlex.join(asking)}")
+
+
+def value_of(command: Sequence[str], option: str) -> str:
+    """Return what *command* says of *option*; empty if nothing."""
+    words = [*command, ""]
+    given = (word.partition("=")[2] for word in words if word.startswith(f"{option}="))
+    return next(given, words[words.index(option) + 1] if option in words[:-1] else "")
 
 
 def with_option(command: Sequence[str], option: str, value: object) -> list[str]:

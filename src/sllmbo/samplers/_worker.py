@@ -24,9 +24,15 @@ def _read(path: str) -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when process *pid* started, in ticks since boot; empty where the system does not tell."""
-    # Field 22 of proc(5) stat; the name in field 2 may hold spaces and brackets, so count from its end.
+    """
+    Return when process *pid* started, in ticks since boot; empty where the system does not tell.
+
+    One that is dead, and whose parent has not asked for it yet, has never started.
+    """
+    # Fields 3 and 22 of proc(5) stat; the name in field 2 may hold spaces and brackets, so count from its end.
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if fields and fields[0] in "ZX":
+        return "never"
     return fields[19] if len(fields) > 19 else ""
 
 

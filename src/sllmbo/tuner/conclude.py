@@ -159,8 +159,13 @@ def _value(tuner: Tuner, observation: Observation) -> float:
 
 def _nothing_found(history: History, stop_reason: str) -> str:
     broken = [o for o in history.failures() if o.reason.startswith(INFEASIBLE)]
+    if history.failures() and not broken:
+        last = history.failures()[-1].reason
+        failed = f"{len(history.failures())} of {len(history)} trials failed, the last one with {last!r}"
+        return f"No trial was completed: {failed}; check what is tuned and the search space."
     if not broken:
-        return f"No trial was completed before the end ({stop_reason}); allow more trials or seconds."
+        remedy = "" if stop_reason == "interrupted" else "; allow more trials or seconds"
+        return f"No trial was completed before the end ({stop_reason}){remedy}."
     _, _, why = broken[-1].reason.partition(": ")
     return (
         f"None of {len(history)} trials keeps the constraints (in the last one {why}); "

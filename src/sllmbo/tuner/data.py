@@ -92,6 +92,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         require("pyarrow", extra="cli", purpose="Reading Parquet files")
     try:
         frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text(path, _SEPARATORS[suffix])
+    except TaskError:
+        raise
     except pd.errors.EmptyDataError:
         raise TaskError(f"The file {str(path)!r} is empty; give a table with a header and rows.") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
@@ -109,6 +111,8 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
     if separator == "," and frame.shape[1] == 1 and ";" in str(frame.columns[0]):
         separator = ";"
         frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+    head = pd.read_csv(path, sep=separator, encoding="utf-8-sig", header=None, nrows=1, dtype=str)
+    _check_names(head.iloc[0].dropna())  # of two columns of one name, the second has been renamed in the frame
     if separator != ",":
         _read_decimal_commas(frame)
     return frame
@@ -241,10 +245,14 @@ def _checked(
     return Dataset(X, y, kind, columns, ordered, groups, target, (*notes, *column_notes))
 
 
-def _check_shape(X: pd.DataFrame) -> None:
-    if X.columns.has_duplicates:
-        name = X.columns[X.columns.duplicated()][0]
+def _check_names(names: pd.Index[Any] | pd.Series[Any]) -> None:
+    if not names.is_unique:
+        name = names[names.duplicated()].tolist()[0]
         raise TaskError(f"The column name {name!r} appears more than once; rename the columns.")
+
+
+def _check_shape(X: pd.DataFrame) -> None:
+    _check_names(X.columns)
     if len(X) < MIN_ROWS:
         raise TaskError(f"The data has {len(X)} rows; at least {MIN_ROWS} are needed.")
 

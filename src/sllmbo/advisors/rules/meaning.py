@@ -82,12 +82,18 @@ def rate_and_rounds(space: SearchSpace) -> tuple[str, str] | None:
 
 def translated(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
     """Return the configuration of *space* that *values*, named as in the library, mean; None if none of them fits."""
+    found = fitting(space, values)
+    return completed(space, found) if found else None
+
+
+def fitting(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return what of *values*, named as in the library, *space* has, as near as it can be had."""
     known = {canonical(name): value for name, value in values.items()}
-    fitting: dict[str, Scalar] = {}
+    found: dict[str, Scalar] = {}
     for name, parameter in space.items():
         if canonical(name) in known:
             try:
-                fitting[name] = parameter.repair(known[canonical(name)])
+                found[name] = parameter.repair(known[canonical(name)])
             except SpaceError:
                 continue
-    return completed(space, fitting) if fitting else None
+    return found

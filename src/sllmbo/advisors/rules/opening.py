@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from sllmbo.advisors.knowledge import KnownEstimator
-from sllmbo.advisors.rules.meaning import translated
+from sllmbo.advisors.rules.meaning import canonical, fitting, translated
 from sllmbo.advisors.rules.proposal import Proposal
 from sllmbo.advisors.rules.view import completed, show, unit
 from sllmbo.space import Categorical, Int, Parameter, Scalar, SearchSpace
@@ -30,7 +30,16 @@ def published(
     for point in (*known.starting_points(kind, facts), *foreign):
         params = translated(space, point.params)
         if params is not None:
-            yield Proposal(f"{known.name}: {point.name}", params, f"{point.rationale} Source: {point.source}.")
+            part = _part(space, point.params)
+            yield Proposal(f"{known.name}: {point.name}", params, f"{point.rationale}{part} Source: {point.source}.")
+
+
+def _part(space: SearchSpace, values: Mapping[str, Scalar]) -> str:
+    """Return what *space* has of *values*, unless it has all of them as they are."""
+    taken, meant = fitting(space, values), {canonical(name): value for name, value in values.items()}
+    if len(taken) == len(meant) and all(meant[canonical(name)] == value for name, value in taken.items()):
+        return ""
+    return f" Here only {', '.join(f'{name}={show(value)}' for name, value in taken.items())}."
 
 
 def filling(space: SearchSpace, rng: np.random.Generator) -> Iterator[Proposal]:
