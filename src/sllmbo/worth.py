@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -105,27 +105,7 @@ class Worth:
 
     def to_json(self) -> dict[str, Any]:
         """Return the worth as a JSON object, with the verdict."""
-        return {
-            "verdict": self.verdict,
-            "improvements": self.improvements,
-            "gain": self.gain,
-            "advisor_trials": self.advisor_trials,
-            "advisor_improvements": self.advisor_improvements,
-            "advisor_gain": self.advisor_gain,
-            "difference": self.difference,
-            "interval": list(self.interval) if self.interval is not None else None,
-            "noisy": self.noisy,
-            "usage": self.usage.to_json(),
-            "sources": {
-                name: {
-                    "trials": source.trials,
-                    "improvements": source.improvements,
-                    "gain": source.gain,
-                    "usage": source.usage.to_json(),
-                }
-                for name, source in self.sources.items()
-            },
-        }
+        return {"verdict": self.verdict, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Worth:
