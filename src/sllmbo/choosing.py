@@ -75,7 +75,7 @@ def choose(history: History) -> Choice | None:
         return None
     tried = _configurations(history)
     repeats = _repeats(tried)
-    if not _noise(tried):
+    if not _noise(tried, _sign(history.direction)):
         return Choice(trial=best.number, params=best.params, value=best.value, interval=None, repeats=repeats)
     belief = _Belief(tried, direction=history.direction)
     index = int(np.argmax(belief.mean - _DOUBT * belief.error))
@@ -107,7 +107,7 @@ def next_repeat(history: History) -> Observation | None:
     unsure = _repeats(tried) < _SURE
     if len(tried) < 2 or any(_key(_first(again).params) in pruned for again in tried):
         return None
-    if not (unsure or _noise(tried)):
+    if not (unsure or _noise(tried, _sign(history.direction))):
         return None
     belief = _Belief(tried, direction=history.direction)
     running = {_key(o.params) for o in history if o.state == "running"}
@@ -163,7 +163,7 @@ def noise(history: History) -> float | None:
 
     0 where it is too small to matter beside the differences between configurations.
     """
-    variance = _noise(_configurations(history))
+    variance = _noise(_configurations(history), _sign(history.direction))
     return None if variance is None else math.sqrt(variance)
 
 
@@ -171,7 +171,11 @@ def _values(again: _Again) -> Array:
     return np.array([o.value for o in again.values()], dtype=float)
 
 
-def _noise(tried: Sequence[_Again]) -> float | None:
+def _sign(direction: Direction) -> float:
+    return -1.0 if direction == "minimize" else 1.0
+
+
+def _noise(tried: Sequence[_Again], sign: float) -> float | None:
     """
     Return the variance of the values of one configuration, pooled over all; None where none was evaluated again.
 
@@ -181,7 +185,7 @@ def _noise(tried: Sequence[_Again]) -> float | None:
     if not degrees or len(tried) < 2:
         return None
     variance = float(sum(((values - values.mean()) ** 2).sum() for values in map(_values, tried))) / degrees
-    means = np.sort([np.median(_values(again)) for again in tried])
+    means = np.sort([sign * np.median(_values(again)) for again in tried])  # the worse half has the odd one
     return variance if variance > _QUIET**2 * min(np.var(half) for half in np.array_split(means, 2)) else 0.0
 
 
@@ -194,7 +198,7 @@ class _Belief:
     """
 
     def __init__(self, tried: Sequence[_Again], *, direction: Direction) -> None:
-        self.sign = -1.0 if direction == "minimize" else 1.0
+        self.sign = _sign(direction)
         seen = np.zeros((len(tried), 1 + max(max(again) for again in tried)))
         values = np.zeros_like(seen)
         for i, again in enumerate(tried):
@@ -202,7 +206,7 @@ class _Belief:
             values[i, list(again)] = self.sign * _values(again)
         counts, repeats = seen.sum(axis=1), _repeats(tried)
         effects, free, variance = np.zeros(seen.shape[1]), 0.0, math.nan
-        scale = _noise(tried) or float(np.var([_values(again).mean() for again in tried])) or 1.0
+        scale = _noise(tried, self.sign) or float(np.var([_values(again).mean() for again in tried])) or 1.0
         for _ in range(_PASSES):
             rest = seen * (values - effects)
             means = rest.sum(axis=1) / counts

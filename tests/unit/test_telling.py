@@ -96,7 +96,7 @@ def test_the_default_is_not_better_than_itself() -> None:
         seed=0,
     )
     assert ({"x": 0.5}, 0.0) == (result.best_params, result.gain)
-    assert ": the default configuration, which no trial has bettered" in told(result)
+    assert ": the default configuration, the best by repeats" in told(result)
     assert result.worth is not None
     assert "in single noisy values" in result.worth.verdict
     answer = collect(optuna.load_study(study_name="s", storage=storage)).answer

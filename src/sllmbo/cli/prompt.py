@@ -186,7 +186,7 @@ def _documented(task: Task, spec: Any) -> SearchSpace:
     from sllmbo.tuner.derive import derive_space
     from sllmbo.tuner.tuner import Tuner
 
-    return Tuner(task=task, llm="offline", derive=lambda: derive_space(spec), more=spec.preparation).space
+    return Tuner(task=task, llm="offline", derive=lambda: derive_space(spec), adapt=spec.adapted).space
 
 
 def _next_purpose(space: SearchSpace | None, stored: Study | None, *, mask_names: bool) -> Purpose:

@@ -73,7 +73,7 @@ def space(
             seed=seed,
             description=description,
         )
-        tuner = Tuner(task=plan.task, llm=advisor, derive=lambda: derive_space(plan.spec), more=plan.spec.preparation)
+        tuner = Tuner(task=plan.task, llm=advisor, derive=lambda: derive_space(plan.spec), adapt=plan.spec.adapted)
     except SllmboError as error:
         print(error, file=sys.stderr)
         return 2

@@ -53,6 +53,10 @@ class Plan:
         """Return a space around the defaults of an estimator that nobody has documented."""
         return derive_space(self._spec)
 
+    def adapted(self, space: SearchSpace) -> SearchSpace:
+        """Return a designed *space* with what the estimator sets itself."""
+        return self._spec.adapted(space)
+
     def decoded(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `set_params` is given for a point of the space."""
         chosen = {name: self._choices.get(name, {}).get(value, value) for name, value in params.items()}

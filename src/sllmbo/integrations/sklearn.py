@@ -8,6 +8,7 @@ import copy
 import inspect
 import time
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -215,6 +216,7 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             storage=self.storage,
             seed=seed,
             derive=plan.derive,
+            adapt=plan.adapted,
         )
         self.study_, self.space_ = tuner.study, tuner.space
         self.reasons_: list[str] = []
@@ -281,7 +283,8 @@ def _last_line(error: BaseException) -> str:
 
 def _seeded(cv: Any, seed: int) -> Any:
     """Return a splitter that gives the same folds each time; None where *cv* does so anyway."""
-    if hasattr(cv, "split") and getattr(cv, "shuffle", True) and not isinstance(getattr(cv, "random_state", 0), int):
+    is_seeded = isinstance(getattr(cv, "random_state", 0), Integral)
+    if hasattr(cv, "split") and getattr(cv, "shuffle", True) and not is_seeded:
         fixed = copy.copy(cv)
         fixed.random_state = seed
         return fixed

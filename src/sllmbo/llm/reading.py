@@ -5,6 +5,7 @@ Find the JSON in the text of a reply: alone, in a code fence, amid prose, after 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -15,6 +16,10 @@ _MAX_STARTS = 50
 _MAX_REPAIRED = 20_000  # characters; repairing takes more than linear time
 _MAX_DEPTH = 20
 _ENDS_OF_THINKING = ("</think>", "</thinking>", "</thought>", "</reasoning>", "[/THINK]", "<|message|>")
+_ARITHMETIC = re.compile(
+    r'"(?:[^"\\]|\\.)*"|(:\s*)([-+]?\d[\d.eE+-]*\s*(?:[\^%\u00d7]|\*+|/(?![/*])|\s\d)[^,}\]\n"]*)(?=[,}\]\n])'
+)
+"""A text, or what is no number after a colon, but begins as one: of 10^-2 a repair would leave 10."""
 
 
 def read_json(text: str, keys: Collection[str] = ()) -> Any:
@@ -74,6 +79,7 @@ def _repaired(text: str) -> Any:
     span = text[start : max(text.rfind("}"), text.rfind("]")) + 1] if start >= 0 else ""
     if not span or len(span) > _MAX_REPAIRED or _depth(span) > _MAX_DEPTH:
         return None
+    span = _ARITHMETIC.sub(lambda match: f'{match[1]}"{match[2].strip()}"' if match[1] else match[0], span)
     try:
         value = repair_json(span, return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError):

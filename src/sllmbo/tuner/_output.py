@@ -29,6 +29,8 @@ class Output:
         """Of standard output."""
         self.errors: deque[str] = deque(maxlen=_N_LINES)
         """Of standard error."""
+        self.value = ""
+        """The last line that says the value, for whoever reads the lines to keep."""
 
     @property
     def last_line(self) -> str:

@@ -174,6 +174,8 @@ class Command:
             try:
                 for line in output.lines_of(process, self.time_limit):
                     _report(trial, line, steps)
+                    if (match := _REPORT.fullmatch(line)) is not None and match.group(1) is None:
+                        output.value = line
             finally:
                 _end(process)
         return process.returncode
@@ -264,11 +266,7 @@ def _ending(code: int) -> str:
 
 
 def _read_output(output: Output, metric: str) -> float:
-    for line in reversed(output.lines):
-        match = _REPORT.fullmatch(line)
-        if match is not None and match.group(1) is None:
-            return _float(match.group(2), line)
-    last = output.last_line
+    last = output.value or output.last_line
     if not last:
         raise ValueError("the run printed no value on its standard output")
     report = _REPORT.fullmatch(last)

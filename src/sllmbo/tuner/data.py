@@ -33,7 +33,7 @@ MAX_INTEGER_CLASSES = 20
 _SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
 _DECIMAL_COMMA = r"-?\d+(,\d+)?([eE][-+]?\d+)?"
-_NOTES = "sllmbo:notes"
+_NOTES, _HEAD = "sllmbo:notes", "sllmbo:head"
 """Attribute of a table that was read: what was done to it, one sentence each."""
 
 
@@ -92,13 +92,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
         require("pyarrow", extra="cli", purpose="Reading Parquet files")
     try:
         frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text(path, _SEPARATORS[suffix])
-    except TaskError:
-        raise
     except pd.errors.EmptyDataError:
         raise TaskError(f"The file {str(path)!r} is empty; give a table with a header and rows.") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"The file {str(path)!r} cannot be read as {suffix} ({reason}).") from error
+    _check_names(frame.attrs.pop(_HEAD, frame.columns))
     if frame.empty:
         raise TaskError(f"The file {str(path)!r} has no rows; give a table with a header and rows.")
     return frame
@@ -112,7 +111,7 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
         separator = ";"
         frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
     head = pd.read_csv(path, sep=separator, encoding="utf-8-sig", header=None, nrows=1, dtype=str)
-    _check_names(head.iloc[0].dropna())  # of two columns of one name, the second has been renamed in the frame
+    frame.attrs[_HEAD] = head.iloc[0].dropna()  # of two columns of one name, the second is renamed in the frame
     if separator != ",":
         _read_decimal_commas(frame)
     return frame
@@ -190,7 +189,8 @@ def from_arrays(X: Any, y: Any, *, kind: Kind | None = None, groups: Any = None,
     if hasattr(X, "toarray"):
         raise TaskError(f"X is a sparse {type(X).__name__}; give a dense array or a DataFrame.")
     if not isinstance(X, pd.DataFrame):
-        array = np.asarray(X)
+        has_texts = isinstance(X, list) and np.asarray(X).dtype.kind == "U"  # and numbers perhaps, which stay some
+        array = np.asarray(X, dtype=object if has_texts else None)
         if array.ndim != 2:
             raise TaskError(f"X of shape {array.shape!r} must have two dimensions: rows and columns.")
         X = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])]).infer_objects()
@@ -230,6 +230,8 @@ def _checked(
     from sllmbo.tuner.preprocess import plan_columns
 
     _check_shape(X)
+    if ordered and groups is not None:
+        raise TaskError("Rows in the order of time cannot be kept together by groups as well; give one of both.")
     inferred = _check_target(y, target, kind)
     if kind is None and inferred == "classification" and is_number(y):
         notes.append(
@@ -246,8 +248,7 @@ def _checked(
 
 
 def _check_names(names: pd.Index[Any] | pd.Series[Any]) -> None:
-    if not names.is_unique:
-        name = names[names.duplicated()].tolist()[0]
+    for name in names[names.duplicated()]:
         raise TaskError(f"The column name {name!r} appears more than once; rename the columns.")
 
 

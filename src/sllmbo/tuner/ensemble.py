@@ -41,13 +41,15 @@ class Ensemble:
     """Mean of the metric over the folds of cross-validation. It was selected by it, and is optimistic as it is."""
 
     def build(self, spec: EstimatorSpec, dataset: Dataset, seed: int) -> Any:
-        """Return the unfitted ensemble for raw rows: scikit-learn's voting of the members, with their weights."""
-        from sklearn.ensemble import VotingClassifier, VotingRegressor
+        """Return the unfitted ensemble for raw rows: the members vote, with their weights."""
+        from sklearn.ensemble import VotingRegressor
+
+        from sllmbo.tuner.voting import LabelVoting
 
         named = [(f"m{i}", spec.build(params, dataset, seed)) for i, (params, _) in enumerate(self.members)]
         weights = [weight for _, weight in self.members]
         if dataset.kind == "classification":
-            return VotingClassifier(named, voting="soft", weights=weights)
+            return LabelVoting(named, voting="soft", weights=weights)
         return VotingRegressor(named, weights=weights)
 
 

@@ -18,9 +18,11 @@ from typing import Any
 from sllmbo._optional import require
 from sllmbo.advisors.knowledge import KnownEstimator, known_estimators
 from sllmbo.errors import TaskError
-from sllmbo.space import Categorical
+from sllmbo.space import Categorical, SearchSpace
+from sllmbo.space.branches import extended
 from sllmbo.task import Kind
 from sllmbo.tuner.data import Dataset
+from sllmbo.tuner.own import keep_own, set_by_user
 
 N_JOBS = 2
 """Threads of one fit. A fixed number, not that of the cores: for some libraries the last bits depend on it."""
@@ -88,6 +90,10 @@ class EstimatorSpec:
             if not hasattr(value, "get_params") and not name.endswith(("steps", "transformers", "transformer_list"))
         }
         return {**own, **{name: parameter.default for name, parameter in self.preparation.items()}}
+
+    def adapted(self, space: SearchSpace) -> SearchSpace:
+        """Return a designed *space* with what an instance sets itself, and what of the preparation is tuned."""
+        return extended(keep_own(space, set_by_user(self.prototype)) if self.given else space, self.preparation)
 
     def build(self, params: Mapping[str, Any], dataset: Dataset, seed: int, *, n_jobs: int | None = None) -> Any:
         """

@@ -206,8 +206,13 @@ def to_text(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return *series* as text objects; what is missing becomes NaN."""
     values = series.astype(object)
     if pd.api.types.infer_dtype(values, skipna=True) != "string":
-        values = values.where(values.isna(), values.map(str))
+        values = values.where(values.isna(), values.map(_as_text))
     return values.where(values.notna(), np.nan)
+
+
+def _as_text(value: object) -> str:
+    """Return *value* as a file of whole numbers has it: a missing cell beside them makes floats of them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def to_dates(series: pd.Series[Any], date_format: str | None) -> pd.Series[Any]:

@@ -144,7 +144,6 @@ class TuneResult:
                 "calls": self.usage.calls,
                 "tokens": self.usage.input_tokens + self.usage.output_tokens,
                 "cost_usd": self.usage.cost_usd if self.usage.calls else 0.0,
-                "unseen": self.usage.unseen,
             },
             "stop_reason": self.stop_reason,
             "study": self.study,

@@ -19,10 +19,12 @@ from sllmbo.errors import ConfigError, SllmboError, TaskError
 from sllmbo.goals import INFEASIBLE
 from sllmbo.history import Direction
 from sllmbo.space import SearchSpace
+from sllmbo.space.branches import ROOT
 from sllmbo.task import EarlierBest, Kind
 from sllmbo.tuner.data import Dataset, from_arrays, holdout
+from sllmbo.tuner.ensemble import Ensemble
 from sllmbo.tuner.estimators import EstimatorSpec, estimator_names, resolve_estimator
-from sllmbo.tuner.evaluation import fit
+from sllmbo.tuner.evaluation import fit, fitted
 from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
 from sllmbo.tuner.resampling import bootstrap
 from sllmbo.tuner.result import TuneResult
@@ -210,8 +212,7 @@ def retune(
 def _kept(known: TuneResult, dataset: Dataset, metric: Metric, *, alpha: float, seed: int) -> RetuneResult:
     """Return the answer to the first question, as if there were no second."""
     values, drawn = bootstrap([known.estimator], dataset, metric, resamples=200, seed=seed)  # for a deviation
-    promised = known.best_value if known.heldout_best is None else known.heldout_best
-    promised_error = known.heldout_error if known.heldout_best is not None else None
+    promised, promised_error = _promise(known)
     now, error = float(values[0]), float(drawn.std())
     worse = _sign(metric) * (promised - now)
     spread = math.hypot(error, promised_error or 0.0)
@@ -233,6 +234,20 @@ def _kept(known: TuneResult, dataset: Dataset, metric: Metric, *, alpha: float, 
     )
 
 
+def _promise(known: TuneResult) -> tuple[float, float | None]:
+    """
+    Return what the estimator of *known* was to have on unseen rows, and its standard error where that is known.
+
+    That of an ensemble is taken to be that of its best member.
+    """
+    if known.ensemble:
+        told = (known.heldout_ensemble, known.ensemble_value, known.best_value)
+        return next(value for value in told if value is not None), known.heldout_error
+    if known.heldout_best is None:
+        return known.best_value, None
+    return known.heldout_best, known.heldout_error
+
+
 def _judged(
     kept: RetuneResult,
     known: TuneResult,
@@ -247,8 +262,11 @@ def _judged(
     """Return the answer to the second question: champion, refit and challenger on the rows set aside."""
     train, test = holdout(dataset, share=holdout_share, seed=seed)
     params = _usable(known, spec)
-    fitted = [known.estimator, *(fit(spec, each, train, seed) for each in (params, result.best_params))]
-    values, drawn = bootstrap(fitted, test, metric, seed=seed)
+    found = fit(spec, result.best_params, train, seed)
+    if result.ensemble:
+        members = tuple((member["params"], member["weight"]) for member in result.ensemble)
+        found = fitted(Ensemble(members=members, value=math.nan).build(spec, train, seed), train)
+    values, drawn = bootstrap([known.estimator, fit(spec, params, train, seed), found], test, metric, seed=seed)
     champion, refit, challenger = (_sign(metric) * column for column in np.vstack([values, drawn]).T)
     gains = {
         "challenger over champion": _gain(challenger - champion, kept.alpha),
@@ -262,7 +280,8 @@ def _judged(
         verdict = "challenger"
     elif gains["refit over champion"].is_shown and not _breaks(result, params):
         verdict = "refit"
-        result = _of_refit(result, spec, params, dataset, heldout=float(values[1]), seed=seed)
+        scored = float(values[1]), float(drawn[:, 1].std())
+        result = _of_refit(result, spec, params, dataset, heldout=scored, seed=seed)
     names = ("champion", "refit", "challenger")
     heldout = {name: float(value) for name, value in zip(names, values, strict=True)}
     return replace(kept, verdict=verdict, heldout=heldout, gains=gains, result=result)
@@ -274,16 +293,28 @@ def _gain(differences: NDArray[np.float64], alpha: float) -> Gain:
 
 
 def _of_refit(
-    result: TuneResult, spec: EstimatorSpec, params: Mapping[str, Any], dataset: Dataset, *, heldout: float, seed: int
+    result: TuneResult,
+    spec: EstimatorSpec,
+    params: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    heldout: tuple[float, float],
+    seed: int,
 ) -> TuneResult:
-    """Return *result* with the champion's configuration in place of the best."""
-    tried = (t["value"] for t in result.trials if t["params"] == dict(params) and t["value"] is not None)
+    """Return *result* with the champion's configuration, and its held-out value and error, in place of the best."""
+    tried = [t for t in result.trials if t["params"] == dict(params) and t["value"] is not None]
     return replace(
         result,
         best_params=dict(params),
-        best_value=next(tried, result.best_value),
+        best_value=tried[0]["value"] if tried else heldout[0],
         best_interval=None,
-        heldout_best=heldout,
+        measures=tried[0].get("measures", {}) if tried else {},
+        heldout_best=heldout[0],
+        heldout_error=heldout[1],
+        ensemble=(),
+        ensemble_value=None,
+        heldout_ensemble=None,
+        estimator_name=str(params.get(ROOT, result.estimator_name)),
         estimator=fit(spec, params, dataset, seed),
     )
 

@@ -37,11 +37,12 @@ def sample_rows(dataset: Dataset, max_rows: int, *, seed: int) -> Dataset:
         return dataset.take(np.sort(generator(seed, "sample").choice(n, max_rows, replace=False)))
     from sklearn.model_selection import train_test_split
 
-    if max_rows < dataset.n_classes:
+    size = min(max_rows, n - dataset.n_classes)  # each class is among those left out, too
+    if size < dataset.n_classes:
         raise TaskError(f"max_rows={max_rows!r} is too few for {dataset.n_classes} classes; allow more rows.")
     labels = dataset.y
     state = derive_seed(seed, "sample")
-    rows, _ = train_test_split(np.arange(n), train_size=max_rows, random_state=state, stratify=labels)
+    rows, _ = train_test_split(np.arange(n), train_size=size, random_state=state, stratify=labels)
     return dataset.take(np.sort(rows))
 
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -42,10 +41,10 @@ from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import DETAILS, FAILURE
 from sllmbo.samplers._turns import abandon, all_trials
-from sllmbo.space import Categorical, Int, Parameter, SearchSpace
-from sllmbo.space.branches import extended
+from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import EarlierBest, Task
 from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, check_together, make_sampler, tuned_anchors
+from sllmbo.tuner.own import Adapt, adapted
 from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
@@ -82,7 +81,7 @@ class Tuner:
         pruner: Stops unpromising trials; none by default.
         seed: Seed of everything that is drawn.
         derive: Makes the space where the advisor has none and the estimator is not documented.
-        more: What is tuned beside a space that is not given, as far as its conditions can be met there.
+        adapt: Makes of a space that is not given the one that is tuned.
         budget: What the questions of the study may cost (calls, tokens, US dollars), whoever asks them.
         prefetch: Whether the advisor is asked while trials run: nobody waits for it, and a turn for which no answer is
             ready is the partner's. What is tried then depends on the clock as well as on *seed* (docs/adr/0015).
@@ -130,7 +129,7 @@ class Tuner:
         pruner: BasePruner | None = None,
         seed: int | None = None,
         derive: Callable[[], SearchSpace] | None = None,
-        more: Mapping[str, Parameter] = MappingProxyType({}),
+        adapt: Adapt | None = None,
         budget: Budget | None = None,
         prefetch: bool = False,
         fixed_space: bool = False,
@@ -150,7 +149,7 @@ class Tuner:
             )
         self.budget = budget
         self.study = _open_study(storage, study_name, self.task, pruner)
-        self.space = self._settle_space(space, derive, more)
+        self.space = self._settle_space(space, derive, adapt)
         is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
         anchors = [*branch_defaults(self.space), *(tuned_anchors(self.task, self.space) if is_opened else ())]
         if isinstance(transfer, bool):
@@ -173,7 +172,7 @@ class Tuner:
         )
 
     def _settle_space(
-        self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None, more: Mapping[str, Parameter]
+        self, given: SearchSpace | None, derive: Callable[[], SearchSpace] | None, adapt: Adapt | None
     ) -> SearchSpace:
         stored = self.study.user_attrs.get(SPACE)
         if stored is not None:
@@ -187,8 +186,8 @@ class Tuner:
         if given is not None:
             record: dict[str, Any] = {"source": "user"}
         else:
-            design = self._design_space(derive)
-            given = extended(design.space, more)
+            design = adapted(self._design_space(derive), adapt)
+            given = design.space
             record = {"source": design.source, "origin": design.origin, "rationale": design.rationale}
             record |= {"prompt_version": design.prompt_version, "usage": design.usage.to_json()}
             record |= {"shortlist": [list(choice) for choice in design.shortlist]} if design.shortlist else {}

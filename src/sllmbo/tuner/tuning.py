@@ -219,7 +219,7 @@ def tune(
         pruner=pruner,
         seed=seed,
         derive=lambda: derive_space(spec),
-        more=spec.preparation,
+        adapt=spec.adapted,
         budget=budget,
         prefetch=prefetch,
         fixed_space=fixed_space,
