@@ -191,6 +191,13 @@ def test_all_candidates_are_judged_on_the_same_folds(cv):
     assert len(set(search.cv_results_["mean_test_score"])) == 1
 
 
+def test_a_seed_of_numpys_is_kept():
+    """The folds are those of the splitter as it was given."""
+    searches = [searched(cv=KFold(3, shuffle=True, random_state=seed), n_trials=2) for seed in (3, np.int64(3))]
+    one, other = (search.cv_results_["split0_test_score"] for search in searches)
+    assert list(one) == list(other)
+
+
 def test_repeats_are_rows_on_other_folds_and_the_best_is_chosen_by_all_scores():
     """A repeat is told as one; best score, index and parameters are those of the chosen configuration."""
     search = searched(

@@ -13,6 +13,8 @@ import optuna
 import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import VotingRegressor
+from sklearn.tree import DecisionTreeClassifier
 
 import sllmbo
 from sllmbo import Categorical, Float, Int, SearchSpace, Task
@@ -36,6 +38,7 @@ from sllmbo.tuner.ensemble import best_distinct, select_ensemble
 from sllmbo.tuner.estimators import resolve_estimator
 from sllmbo.tuner.evaluation import evaluate, fit, make_splits
 from sllmbo.tuner.metrics import resolve_metric
+from sllmbo.tuner.retuning import retune
 from sllmbo.tuner.sampling import sample_rows
 from sllmbo.tuner.several import resolve_several
 
@@ -345,6 +348,20 @@ def test_an_ensemble_is_an_estimator(kind, diabetes, cancer, tmp_path) -> None:
     assert result.ensemble == sllmbo.TuneResult.load(tmp_path).ensemble
 
 
+@pytest.mark.parametrize("labels", [(1, 2), ("no", "yes")])
+def test_an_ensemble_knows_its_members_labels(labels) -> None:
+    """Weights of classes, which are said of labels, weigh the same classes in it as in its members."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=["a", "b", "c"])
+    y = np.where(X["a"] + 2 * rng.normal(size=300) > 1.5, labels[1], labels[0])
+    tree = DecisionTreeClassifier(max_depth=3, class_weight={labels[0]: 30, labels[1]: 1})
+    asked = {"n_trials": 4, "cv": 2, "seed": 0, "llm": "offline", "metric": "accuracy"}
+    alone, together = sllmbo.tune(tree, X, y, **asked), sllmbo.tune(tree, X, y, ensemble=3, **asked)
+    assert list(labels) == list(together.estimator.classes_)
+    for result in (alone, together):
+        assert np.mean(result.estimator.predict(X) == labels[0]) > 0.9
+
+
 def test_what_gives_no_probabilities_is_no_part_of_an_ensemble(cancer) -> None:
     """Fewer than two usable members make none: the best one alone is the result."""
     result = sllmbo.tune("ridge", *cancer, n_trials=3, cv=2, seed=0, llm="offline", ensemble=2)
@@ -357,6 +374,21 @@ def test_an_ensemble_of_one_is_refused(cancer) -> None:
     """One configuration is no ensemble, and that is said before anything runs."""
     with pytest.raises(ConfigError, match="ensemble=1 "):
         sllmbo.tune("ridge", *cancer, n_trials=1, ensemble=1)
+
+
+def test_new_data_are_held_against_what_the_ensemble_promised(diabetes) -> None:
+    """The promise is that of the estimator that is deployed; a refit of one configuration is no ensemble."""
+    X, y = (part.to_numpy() for part in diabetes)
+    asked = {"cv": 2, "llm": "offline", "seed": 0, "ensemble": 3}
+    champion = sllmbo.tune("auto:ridge,knn", X[:200], y[:200], n_trials=6, **asked)
+    other = -y[200:] + 10 * X[200:, 0]
+    assert champion.heldout_ensemble == retune(champion, X[200:], y[200:], n_trials=0).promised
+    answer = retune(champion, X[200:], other, n_trials=4, **asked)
+    assert answer.replaces
+    assert answer.result is not None
+    deployed = answer.result
+    assert bool(deployed.ensemble) == isinstance(deployed.estimator, VotingRegressor)
+    assert answer.heldout[answer.verdict] == pytest.approx(deployed.heldout_ensemble or deployed.heldout_best)
 
 
 # Many rows.
@@ -372,6 +404,15 @@ def test_a_sample_has_the_proportions_of_the_classes() -> None:
     sample = sample_rows(data, 100, seed=0)
     assert {"a": 90, "b": 10} == dict(sample.y.value_counts())
     assert sample.X["x"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("max_rows", [98, 99])
+def test_almost_all_rows_are_a_sample_too(max_rows) -> None:
+    """Each class is also among the few that are left out."""
+    data = from_arrays(frame(100), np.arange(100) % 3)
+    sample = sample_rows(data, max_rows, seed=0)
+    assert 97 == len(sample)
+    assert 3 == sample.n_classes
 
 
 def test_a_sample_of_ordered_rows_is_the_latest() -> None:

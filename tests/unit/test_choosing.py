@@ -128,6 +128,15 @@ def test_the_leader_is_repeated_first(direction):
     assert next_repeat(told).number < 4
 
 
+def test_the_choice_is_the_same_upside_down():
+    """To maximise the negated values is to minimise them, also for an odd number of configurations."""
+    values = [(0, -1.7393165), (1, 0.284021), (2, -0.43616), (3, -1.43557), (4, 0.458772), (0, -1.7379974)]
+    one = choose(history(*values))
+    other = choose(history(*((x, -value) for x, value in values), direction="maximize"))
+    assert (one.trial, one.value, one.repeats) == (other.trial, -other.value, other.repeats)
+    assert (one.interval is None) == (other.interval is None)
+
+
 def test_what_is_running_or_has_failed_is_not_repeated():
     """Of several workers each repeats another configuration, and one that has failed before is left alone."""
     trials = [(k / 20, float(k)) for k in range(20)]

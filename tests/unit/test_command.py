@@ -51,6 +51,7 @@ def run(code: str, **about):
         ("print('loss: 1e-3\\n\\n')", 1e-3),
         ("import sys; sys.stdout.write('0.25')", 0.25),
         ("print('sllmbo: value=0.25'); print('good bye')", 0.25),
+        ("print('sllmbo: value=0.25')\nfor n in range(400): print('workers:', n)", 0.25),
         ("print('sllmbo: step=1 value=0.5'); print('sllmbo: step=2 value=0.25')", 0.25),
         ("import sys; print(0.25); print('a warning', file=sys.stderr)", 0.25),
     ],

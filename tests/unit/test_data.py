@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sllmbo.errors import TaskError
 from sllmbo.tuner.data import facts, from_arrays, from_frame, holdout, read_table
+from sllmbo.tuner.preprocess import to_text
 
 
 def _frame(n=60):
@@ -226,6 +227,25 @@ def test_groups_stay_together():
     train, test = holdout(dataset, seed=3)
     assert set() == set(train.groups) & set(test.groups)
     assert "shop" not in dataset.X.columns
+
+
+def test_groups_and_time_exclude_each_other():
+    """A group that goes on would be on both sides of a split."""
+    X, y = np.arange(60.0)[:, None] % 7, np.arange(60) / 7
+    with pytest.raises(TaskError, match="give one of both"):
+        from_arrays(X, y, groups=np.arange(60) % 6, ordered=True)
+
+
+def test_rows_of_texts_and_numbers_keep_their_numbers():
+    """A list of mixed rows is read column by column."""
+    dataset = from_arrays([[n * 1.5, "ab"[n % 2]] for n in range(60)], [n * 2.0 + 0.1 for n in range(60)])
+    assert ["x0"] == list(dataset.columns.features("numeric"))
+
+
+def test_a_code_is_the_same_category_in_a_file_that_makes_floats_of_it():
+    """Where a file has no letter among its codes, and an empty cell, they are read as numbers."""
+    assert ["1", "2"] == to_text(pd.Series([1.0, 2.0, np.nan])).dropna().tolist()
+    assert ["1.5", "inf", "True"] == to_text(pd.Series([1.5, np.inf, True], dtype=object)).tolist()
 
 
 def test_from_arrays_takes_arrays_and_frames():

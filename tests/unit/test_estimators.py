@@ -8,16 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
-from sklearn.ensemble import AdaBoostClassifier, RandomForestRegressor
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
+from sllmbo import Task, tune
 from sllmbo.advisors.knowledge import known_estimators
+from sllmbo.advisors.rules import RuleAdvisor
 from sllmbo.errors import MissingExtra, TaskError
 from sllmbo.tuner.data import from_arrays, from_frame
 from sllmbo.tuner.estimators import estimator_names, resolve_estimator
 from sllmbo.tuner.evaluation import fit
+from sllmbo.tuner.own import keep_own, set_by_user
 
 NAMES = [known.name for known in known_estimators()]
 FEW = {
@@ -235,3 +241,43 @@ def test_many_levels():
     dataset = from_frame(frame.assign(y=np.arange(1200.0) % 13 / 3), "y")
     fitted = fit(resolve_estimator("hist_gradient_boosting", "regression"), {"max_iter": 3}, dataset, 0)
     assert 1200 == len(fitted.predict(dataset.X))
+
+
+# What an instance sets itself.
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_sets_nothing_itself(name, kind):
+    """The documented space of an estimator by name is tuned as it is."""
+    try:
+        spec = resolve_estimator(name, kind)
+    except (MissingExtra, TaskError):
+        pytest.skip(f"{name} does no {kind}, or is not installed.")
+    task = Task(description=kind, estimator=name, estimator_params=spec.parameters())
+    space = RuleAdvisor().design_space(task).space
+    assert space == spec.adapted(space) == keep_own(space, set_by_user(spec.prototype))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "first", "kept"),
+    [
+        (RandomForestClassifier(n_estimators=900), {"n_estimators": 900}, {}),
+        (RandomForestClassifier(max_features=None), {"max_features": None}, {}),
+        (LogisticRegression(C=1e5, class_weight={0: 1, 1: 20}), {"C": 1e5}, {"class_weight": {0: 1, 1: 20}}),
+        (SVC(gamma="auto"), {"gamma": "auto", "C": 1.0}, {}),
+        (MLPClassifier(hidden_layer_sizes=(20,), max_iter=9), {"hidden_layer_sizes": 20}, {"max_iter": 9}),
+        (MLPClassifier(hidden_layer_sizes=(8, 4), max_iter=9), {}, {"hidden_layer_sizes": (8, 4)}),
+    ],
+)
+def test_the_search_begins_with_what_an_instance_sets(estimator, first, kept):
+    """Its own values are the default configuration; what no range or choice can hold is not tuned, and told."""
+    X, y = load_breast_cancer(return_X_y=True)
+    result = tune(estimator, X[:120], y[:120], n_trials=1, cv=2, llm="offline", seed=0)
+    (trial,) = result.trials
+    assert "default" == trial["source"]
+    assert first.items() <= trial["params"].items()
+    own = {name.rpartition("__")[2]: value for name, value in result.estimator.get_params().items()}
+    for name, value in kept.items():
+        assert own[name] == value
+        assert name not in trial["params"] or trial["params"][name] == value

@@ -43,6 +43,21 @@ def test_what_was_meant_is_read(text: str) -> None:
     assert ANSWER == read_json(text, ["candidates"])
 
 
+@pytest.mark.parametrize("value", ["10^-2", "2**-3", "1e-3*2", "5%", "1/100", "1 000", "1\u00d710^-3"])
+def test_arithmetic_is_no_number(value: str) -> None:
+    """What nobody has worked out stays a text, which no parameter of numbers takes; nothing beside it is lost."""
+    text = f'{{"candidates": [{{"params": {{"C": {value}, "n": 5}}, "rationale": "at 5%: more"}}]}}'
+    found = {"params": {"C": value, "n": 5}, "rationale": "at 5%: more"}
+    assert {"candidates": [found]} == read_json(text, ("candidates",))
+
+
+@pytest.mark.parametrize("value", ["0.1 /* C */", ".1", "+0.1", "0.1 // C\n", "1e-1"])
+def test_a_number_with_a_comment_is_a_number(value: str) -> None:
+    """Slips in writing one are mended."""
+    text = f'{{"candidates": [{{"params": {{"n": 5, "C": {value}}}}},]}}'
+    assert {"candidates": [{"params": {"n": 5, "C": 0.1}}]} == read_json(text, ("candidates",))
+
+
 def test_the_value_that_has_the_keys_is_preferred() -> None:
     """Of several objects the last with what was asked for is read, also if it must be repaired; else the largest."""
     assert {"a": {"b": 1}} == read_json('{} {"a": {"b": 1}} {"x": 1}', ["candidates"])

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -47,12 +46,7 @@ def to_distribution(parameter: Parameter) -> BaseDistribution:
         return CategoricalDistribution(parameter.choices)
     if isinstance(parameter, Int):
         return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    low, high, step = parameter.low, parameter.high, parameter.step
-    if step is not None:
-        steps = (Decimal(repr(high)) - Decimal(repr(low))) // Decimal(repr(step))
-        if low + float(steps) * step < high - step / 2:  # Optuna counts by decimals, and would lose the last step
-            high = math.nextafter(high, math.inf)
-    return FloatDistribution(low, high, log=parameter.log, step=step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 def to_distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
