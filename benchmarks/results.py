@@ -43,7 +43,7 @@ RUNS = {
     "paper-surrogate": ("paper-surrogate", "", "tpe+default,llm-tpe,paper-reference", [GPT_4O], "0-9"),
     "paper-surrogate-rules": ("paper-surrogate", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-9"),
     "paper": (
-        *("paper", "concrete_strength,adult_census,energy,bike_sharing,gas_drift-xgboost"),
+        *("paper", "concrete_strength,adult_census,energy,bike_sharing,gas_drift-xgboost,cover_type-xgboost"),
         "tpe+default,llm-tpe,gp+default",
         *(["rules"], "0-7", "--trials", "30"),
     ),
