@@ -245,6 +245,7 @@ def test_rows_of_texts_and_numbers_keep_their_numbers():
 def test_a_code_is_the_same_category_in_a_file_that_makes_floats_of_it():
     """Where a file has no letter among its codes, and an empty cell, they are read as numbers."""
     assert ["1", "2"] == to_text(pd.Series([1.0, 2.0, np.nan])).dropna().tolist()
+    assert ["1", "A", "v1.0", "-2"] == to_text(pd.Series(["1.0", "A", "v1.0", "-2.0"])).tolist()
     assert ["1.5", "inf", "True"] == to_text(pd.Series([1.5, np.inf, True], dtype=object)).tolist()
 
 

@@ -29,6 +29,7 @@ Role: TypeAlias = Literal["numeric", "categorical", "date"]
 DATE_PARTS = ("year", "month", "day", "day_of_week", "hour")
 """Calendar features, coarse to fine."""
 
+_WHOLE = re.compile(r"^(-?\d+)\.0$")
 _MANY = 20
 """In so many rows values that are all different look like identifiers."""
 _DATE_TEXT = r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?"
@@ -203,16 +204,15 @@ def to_numbers(series: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def to_text(series: pd.Series[Any]) -> pd.Series[Any]:
-    """Return *series* as text objects; what is missing becomes NaN."""
+    """
+    Return *series* as text objects; what is missing becomes NaN.
+
+    Whole numbers are without ".0", as numbers and as texts: which of them a file has depends on its other cells.
+    """
     values = series.astype(object)
     if pd.api.types.infer_dtype(values, skipna=True) != "string":
-        values = values.where(values.isna(), values.map(_as_text))
-    return values.where(values.notna(), np.nan)
-
-
-def _as_text(value: object) -> str:
-    """Return *value* as a file of whole numbers has it: a missing cell beside them makes floats of them."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        values = values.where(values.isna(), values.map(str))
+    return values.where(values.notna(), np.nan).replace(_WHOLE, r"\1", regex=True)
 
 
 def to_dates(series: pd.Series[Any], date_format: str | None) -> pd.Series[Any]:
