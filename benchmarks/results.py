@@ -47,6 +47,10 @@ RUNS = {
         "tpe+default,llm-tpe,gp+default",
         *(["rules"], "0-7", "--trials", "30"),
     ),
+    "paper-lightgbm": (
+        *("paper", "gas_drift-lightgbm", "tpe+default,llm-tpe,gp+default"),
+        *(["rules"], "0-7", "--trials", "30"),
+    ),
     "modalities": ("modalities", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-4", "--trials", "30"),
     "ablations": (
         *("tables", "hpobench"),
