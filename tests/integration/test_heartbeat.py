@@ -28,8 +28,7 @@ def _tuner(tmp_path):
 
 def _run(tuner, n):
     for _ in range(n):
-        trial = tuner.ask()
-        with tuner.running(trial):
+        with tuner.trial() as trial:
             tuner.tell(trial, trial.params["x"] ** 2 + trial.params["k"])
 
 
@@ -43,8 +42,7 @@ def test_the_turn_of_a_worker_that_died_elsewhere_is_taken_over(tmp_path) -> Non
     _run(uncut, 12)
     tuner = _tuner(tmp_path)
     _run(tuner, 8)
-    dead = tuner.ask()
-    with tuner.running(dead):
+    with tuner.trial() as dead:
         pass  # one beat, then silence
     record = tuner.study.trials[dead.number].system_attrs[TURN]
     record["worker"]["host"] = "another-host"
@@ -64,8 +62,7 @@ def test_a_living_worker_elsewhere_keeps_its_turn(tmp_path) -> None:
     """While its heart beats, a trial of another host is running, and its turn is taken."""
     tuner = _tuner(tmp_path)
     _run(tuner, 2)
-    theirs = tuner.ask()
-    with tuner.running(theirs):
+    with tuner.trial() as theirs:
         record = tuner.study.trials[theirs.number].system_attrs[TURN]
         record["worker"] |= {"host": "another-host", "pid": 1}
         tuner.study._storage.set_trial_system_attr(theirs._trial_id, TURN, record)

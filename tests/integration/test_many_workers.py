@@ -16,7 +16,7 @@ from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import TURN
 from sllmbo.space import Float, Int, SearchSpace
 from sllmbo.testing import ScriptedAdvisor
-from sllmbo.tuner.tuner import open_storage
+from sllmbo.tuner.storage import open_storage
 from sllmbo_process import FORKS
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0, default=0.5), "n": Int(1, 1000, default=10)})

@@ -6,13 +6,13 @@ deterministic objective pays two evaluations.
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from sllmbo.choosing import choose, next_repeat
 from sllmbo.errors import ConfigError
 from sllmbo.history import History, Observation
 from sllmbo.samplers import Adaptive, AdvisedSampler, LLMTPESampler, chosen
 from sllmbo.samplers._record import SOURCE
+from sllmbo.samplers._turns import abandon
 from sllmbo.space import Float, SearchSpace
 from sllmbo.task import Task
 from sllmbo.testing import ScriptedAdvisor
@@ -286,6 +286,6 @@ def test_the_choice_is_known_by_its_number_in_the_study():
     """Also after trials that were abandoned, which no observation counts."""
     study = optuna.create_study(sampler=AdvisedSampler(None, init="default", seed=0))
     study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=2)
-    study._storage.set_trial_state_values(study.ask()._trial_id, TrialState.FAIL)
+    abandon(study, study.ask()._trial_id)
     study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0) - trial.number, n_trials=3)
     assert 5 == study.best_trial.number == chosen(study).trial

@@ -24,7 +24,7 @@ from sllmbo.samplers import AdvisedSampler, Bernoulli
 from sllmbo.samplers._convert import cut
 from sllmbo.samplers._edits import ON_TRIAL, box_of, edits_before
 from sllmbo.samplers._record import EDITS, SOURCE, TURNED_DOWN, edits_of
-from sllmbo.samplers._turns import TURN, abandon
+from sllmbo.samplers._turns import TURN
 from sllmbo.space import SpaceEdit
 from sllmbo.space.edits import leeways, settled, with_bounds
 from sllmbo.testing import HOSTILE, ScriptedAdvisor
@@ -169,7 +169,7 @@ def tuned(objective, n_trials, *, advisor=None, cut_at=(), **arguments):
     while done < n_trials:
         trial = tuner.ask()
         if trial.number in cut_at:
-            abandon(tuner.study, trial._trial_id)
+            tuner.abandon(trial)
             continue
         tuner.tell(trial, objective(trial.params))
         done += 1

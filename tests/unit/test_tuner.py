@@ -93,6 +93,41 @@ def test_an_abandoned_trial_gives_its_place_to_the_next() -> None:
     assert 1 == len(study_history(tuner.study))
 
 
+def _end(tuner, error, *, tells):
+    with tuner.trial() as trial:
+        if tells:
+            tuner.tell(trial, 1.0)
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_trial_that_an_error_ends_is_abandoned_unless_it_was_told(error) -> None:
+    """An error that leaves the context of a trial passes on, and only what was told counts."""
+    tuner = _tuner()
+    for tells in (False, True):
+        with pytest.raises(error):
+            _end(tuner, error, tells=tells)
+
+    assert ["FAIL", "COMPLETE"] == [trial.state.name for trial in tuner.study.trials]
+    assert tuner.study.trials[0].params == tuner.study.trials[1].params
+    assert 1 == len(study_history(tuner.study))
+
+
+@pytest.mark.parametrize(
+    ("number", "rule"),
+    [(7, "has no trial 7"), (-1, "no trial -1"), (0, "has ended as COMPLETE"), ("0", "no trial '0'")],
+)
+def test_only_a_running_trial_is_told_or_given_up(number, rule) -> None:
+    """What was told stays, and what was never asked for is refused."""
+    tuner = _tuner()
+    tuner.tell(tuner.ask().number, 1.0)
+    for ends in (lambda: tuner.tell(number, 2.0), lambda: tuner.abandon(number)):
+        with pytest.raises(StudyError, match=rule):
+            ends()
+
+    assert [1.0] == [trial.value for trial in tuner.study.trials]
+
+
 def test_a_stored_study_keeps_its_space(tmp_path) -> None:
     """A study that is gone on with has the space that it began with, without being told."""
     url = f"sqlite:///{tmp_path}/study.db"

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from sllmbo._random import generator
 from sllmbo.errors import AdviceError
-from sllmbo.samplers import AdvisedSampler, LLMSampler, LLMTPESampler, _turns, study_history
+from sllmbo.samplers import AdvisedSampler, LLMSampler, LLMTPESampler, _turns, _worker, study_history
 from sllmbo.samplers._record import BATCH, PARAMS, SOURCE, TURNED_DOWN
 from sllmbo.samplers._turns import TURN
 from sllmbo.samplers._worker import is_gone, this_worker
@@ -92,9 +92,13 @@ def test_a_process_elsewhere_is_never_taken_for_gone(key, dead_worker):
     assert not is_gone({**dead_worker, key: "elsewhere"})
 
 
-def test_a_process_from_before_the_last_boot_is_gone(dead_worker):
-    """After a restart of the machine, all its earlier processes are gone."""
-    assert is_gone({**dead_worker, "boot": "an earlier one"})
+@pytest.mark.parametrize("machine", ["a1b2", ""])
+def test_a_process_from_before_the_last_boot_is_gone(machine, dead_worker, monkeypatch):
+    """After a restart of the machine, all its earlier processes are gone; without its name, it may be another one."""
+    place = {**_worker._place(), "machine": machine}
+    monkeypatch.setattr(_worker, "_place", lambda: place)
+    assert bool(machine) == is_gone({**dead_worker, "machine": machine, "boot": "an earlier one"})
+    assert is_gone({**dead_worker, "machine": machine})
 
 
 # Taking over.

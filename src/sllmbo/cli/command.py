@@ -65,7 +65,7 @@ def tune_command(context: typer.Context, options: Mapping[str, Any]) -> int:
         from sllmbo import tuner
         from sllmbo.cli.summary import keep_and_tell
         from sllmbo.cli.watch import Watch
-        from sllmbo.tuner.tuner import without_password
+        from sllmbo.tuner.storage import without_password
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)

@@ -160,7 +160,7 @@ def _stored(name: str, storage: str | None) -> Study:
     """Return a study, without making a database where there is none."""
     from optuna import load_study
 
-    from sllmbo.tuner.tuner import open_storage, without_password
+    from sllmbo.tuner.storage import open_storage, without_password
 
     url = storage or f"sqlite:///{Path('sllmbo-out') / slug(name) / 'study.db'}"
     missing = StudyError(f"There is no study {name!r} in {without_password(url)!r}; check --study and --storage.")

@@ -64,7 +64,7 @@ def _study(name: str | None, storage: str | None) -> tuple[Path | None, Study]:
     """Return the folder of the tuning, if there is one, and the study."""
     import optuna
 
-    from sllmbo.tuner.tuner import open_storage, without_password
+    from sllmbo.tuner.storage import open_storage, without_password
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder, url = _folder(name), storage

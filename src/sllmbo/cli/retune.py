@@ -109,7 +109,7 @@ def retune(
         from sllmbo.tuner import TuneResult
         from sllmbo.tuner.retuning import kind_of
         from sllmbo.tuner.retuning import retune as answer_of
-        from sllmbo.tuner.tuner import without_password
+        from sllmbo.tuner.storage import without_password
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sllmbo.cli.progress import Progress, number, printable, short
 from sllmbo.tuner.result import BEST, ESTIMATOR, RESULT, TRIALS, TuneResult
-from sllmbo.tuner.tuner import without_password
+from sllmbo.tuner.storage import without_password
 from sllmbo.worth import SourceWorth
 
 _MOST_OF_FRONT = 12

@@ -117,7 +117,7 @@ def tune(
         from sllmbo.cli.rerun import record_run
         from sllmbo.cli.summary import keep_and_tell
         from sllmbo.cli.watch import Watch
-        from sllmbo.tuner.tuner import without_password
+        from sllmbo.tuner.storage import without_password
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         listen(progress)

@@ -229,29 +229,29 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             is_over = time.monotonic() >= until or (waiting is not None and waiting.is_exhausted(tuner.study))
             if done and (is_over or (not self.repeats and is_exhausted(tuner.study, tuner.space))):
                 break
-            trial = tuner.ask()
-            told = tuner.study._storage.get_trial(trial._trial_id).user_attrs
-            source, reason = str(told.get(SOURCE, "")), str(told.get(RATIONALE, ""))
-            more = {"source": [source], "reason": [reason]}
-            if self.repeats:
-                again = evaluations(tuner.study, trial.params, before=trial.number)
-                folds = _shuffled(self._splitter, derive_seed(seed, "folds", again) % 2**32)
-            try:
-                results = evaluate_candidates([plan.decoded(trial.params)], cv=folds, more_results=more)
-            except BaseException as error:
-                if not _is_failed_candidate(error, self.error_score):
-                    tuner.abandon(trial)
-                    raise
-                tuner.tell(trial, failure=_last_line(error))
-                failed = error
-                continue
-            self._rows.append(trial.number)
-            self.reasons_.append(": ".join(filter(None, (source, reason, str(told.get(ORIGIN, ""))))))
-            score = float(results[f"mean_test_{self._column(results)}"][-1])
-            if np.isfinite(score):
-                tuner.tell(trial, score, details={"std": float(results[f"std_test_{self._column(results)}"][-1])})
-            else:
-                tuner.tell(trial, failure=f"the score was {score}")
+            with tuner.trial() as trial:
+                told = tuner.study._storage.get_trial(trial._trial_id).user_attrs
+                source, reason = str(told.get(SOURCE, "")), str(told.get(RATIONALE, ""))
+                more = {"source": [source], "reason": [reason]}
+                if self.repeats:
+                    again = evaluations(tuner.study, trial.params, before=trial.number)
+                    folds = _shuffled(self._splitter, derive_seed(seed, "folds", again) % 2**32)
+                try:
+                    results = evaluate_candidates([plan.decoded(trial.params)], cv=folds, more_results=more)
+                except ValueError as error:
+                    if self.error_score == "raise" or "fits failed" not in str(error):
+                        raise
+                    # All fits of one candidate failed, which scikit-learn takes for a failure of the whole search.
+                    tuner.tell(trial, failure=_last_line(error))
+                    failed = error
+                    continue
+                self._rows.append(trial.number)
+                self.reasons_.append(": ".join(filter(None, (source, reason, str(told.get(ORIGIN, ""))))))
+                score = float(results[f"mean_test_{self._column(results)}"][-1])
+                if np.isfinite(score):
+                    tuner.tell(trial, score, details={"std": float(results[f"std_test_{self._column(results)}"][-1])})
+                else:
+                    tuner.tell(trial, failure=f"the score was {score}")
         if failed is not None and not self.reasons_:
             raise failed
         self.usage_ = total_usage(tuner.study)
@@ -270,11 +270,6 @@ class LLMSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no ty
             f"With several metrics refit={self.refit!r} must be the name of the one to search by; name it, also where "
             "nothing is to be refitted: the search needs one."
         )
-
-
-def _is_failed_candidate(error: BaseException, error_score: Any) -> bool:
-    """Tell whether all fits of one candidate failed, which scikit-learn takes for a failure of the whole search."""
-    return error_score != "raise" and isinstance(error, ValueError) and "fits failed" in str(error)
 
 
 def _last_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ the trial that takes its turn over takes its decision over.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +21,18 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sllmbo.samplers._record import FAILURE, SOURCE
-from sllmbo.samplers._worker import HERE_SINCE, is_gone
+from sllmbo.samplers._worker import HERE_SINCE, is_gone, this_worker
 
 TURN = "sllmbo:turn"
 """
 System attribute of every trial that this package's samplers started: {"number", "turn", "worker", "request", "for"}.
 
 "number" is the trial's: Optuna copies the attributes of a trial that it retries. "turn" is None where the user gave the
-parameters; "request" is the place among those, and "for" the number of the abandoned one that is repeated.
+parameters; "request" is the place among those, and "for" the number of the abandoned one that is repeated. "worker" is
+the process that evaluates it; None where any may tell how it ended.
 """
 TOLD = "sllmbo:told"
-"""System attribute of a failed trial whose failure was told; without it, a failed trial was abandoned."""
+"""System attribute of a failed trial whose failure was told; without it, a trial that a process had was abandoned."""
 INTERRUPTED = "sllmbo:interrupted"
 """System attribute of a trial that the user interrupted: abandoned, but by no fault of its configuration."""
 _LIVES = 3
@@ -65,6 +67,7 @@ def is_abandoned(trial: FrozenTrial) -> bool:
     """
     Tell whether the trial ended without anyone telling how: its process died, or it was interrupted.
 
+    One that no process was bound to evaluate has failed: it was told, if perhaps without such a sampler.
     A process can also die between creating a trial and writing its turn. That trial stays running for ever; it is told
     from a new one by having been there before this process was.
     """
@@ -72,33 +75,68 @@ def is_abandoned(trial: FrozenTrial) -> bool:
         return False
     if trial.state == TrialState.RUNNING and TURN not in trial.system_attrs:
         return trial.datetime_start is not None and trial.datetime_start < HERE_SINCE
-    return trial.state == TrialState.FAIL and TURN in trial.system_attrs and TOLD not in trial.system_attrs
+    record = trial.system_attrs.get(TURN)
+    if trial.state is not TrialState.FAIL or record is None or TOLD in trial.system_attrs:
+        return False
+    return record["worker"] is not None or INTERRUPTED in trial.system_attrs
 
 
-def abandon(study: Study, trial_id: int, *, interrupted: bool = False) -> None:
-    """Close a running trial as abandoned: it counts nowhere, and its turn is free again."""
+def abandon(study: Study, trial_id: int) -> None:
+    """Close a running trial as abandoned, by no fault of its own: it counts nowhere, and its turn is free again."""
     with contextlib.suppress(UpdateFinishedTrialError):  # another worker was faster
-        if interrupted:
-            study._storage.set_trial_system_attr(trial_id, INTERRUPTED, True)
+        study._storage.set_trial_system_attr(trial_id, INTERRUPTED, True)
         study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
+def worker_of(study: Study) -> dict[str, Any] | None:
+    """
+    Return the process that evaluates a trial of *study* that is asked for now: this one, within `Study.optimize`.
+
+    None for one of `Study.ask`, which says nothing of who evaluates and tells it, or when.
+    """
+    return this_worker() if study._thread_local.in_optimize_loop else None
+
+
 def all_trials(study: Study) -> list[FrozenTrial]:
-    """Return all trials of *study* by number, those of dead workers abandoned. Not to be changed."""
-    storage = study._storage
-    trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    running = TrialState.RUNNING
-    dead = [trial for trial in trials if trial.state is running and _is_orphan(trial)]
-    if dead:
-        for trial in dead:
-            if trial.params and deaths(trials)[stream(trial.system_attrs[TURN])] >= _LIVES - 1:
-                storage.set_trial_user_attr(trial._trial_id, FAILURE, f"ProcessDied: {_LIVES} times in this trial")
-                storage.set_trial_system_attr(trial._trial_id, TOLD, True)
-            abandon(study, trial._trial_id)
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    trials = sorted(trials, key=attrgetter("number"))
+    """Return all trials of *study* by number, as `close_dead` would leave them. Not to be changed."""
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    dead = _dead(trials)
+    trials = [_closed(t, dead[t.number]) if t.number in dead else t for t in sorted(trials, key=attrgetter("number"))]
     study._thread_local.cached_all_trials = trials  # so that the partner need not read them again
     return trials
+
+
+def close_dead(study: Study) -> None:
+    """Close the trials of processes that have ended: as abandoned, or failed if too many died of the same."""
+    storage = study._storage
+    trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    dead = _dead(trials)
+    for trial in trials:
+        if trial.number in dead:
+            with contextlib.suppress(UpdateFinishedTrialError):  # another worker was faster
+                if dead[trial.number]:
+                    storage.set_trial_user_attr(trial._trial_id, FAILURE, dead[trial.number])
+                    storage.set_trial_system_attr(trial._trial_id, TOLD, True)
+                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _dead(trials: Sequence[FrozenTrial]) -> dict[int, str]:
+    """Return by number the running trials whose process has ended, with why they fail; "" for those abandoned."""
+    running = TrialState.RUNNING  # most are not, and this is asked of all trials in every trial
+    dead = [trial for trial in trials if trial.state is running and _is_orphan(trial)]
+    died = deaths(trials) if dead else Counter()
+    reason = f"ProcessDied: {_LIVES} times in this trial"
+    is_last = {t.number: bool(t.params) and died[stream(t.system_attrs[TURN])] >= _LIVES - 1 for t in dead}
+    return {number: reason if last else "" for number, last in is_last.items()}
+
+
+def _closed(trial: FrozenTrial, reason: str) -> FrozenTrial:
+    trial = copy.copy(trial)
+    trial.state = TrialState.FAIL
+    if reason:
+        trial.user_attrs = {**trial.user_attrs, FAILURE: reason}
+        trial.system_attrs = {**trial.system_attrs, TOLD: True}
+    return trial
 
 
 def deaths(trials: Iterable[FrozenTrial]) -> Counter[int | str]:
@@ -114,7 +152,7 @@ def deaths(trials: Iterable[FrozenTrial]) -> Counter[int | str]:
 
 def _is_orphan(trial: FrozenTrial) -> bool:
     record = record_of(trial)
-    return record is not None and is_gone(record["worker"])
+    return record is not None and record["worker"] is not None and is_gone(record["worker"])
 
 
 def free_turn(

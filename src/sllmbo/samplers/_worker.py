@@ -65,13 +65,13 @@ def is_gone(worker: Mapping[str, Any]) -> bool:
     """
     Tell whether the process that *worker* identifies has certainly ended.
 
-    False where this host cannot know: for another host, Optuna's heartbeat tells.
+    False where this host cannot know, as of another host or container: there, Optuna's heartbeat tells.
     """
     here = _place()
     if any(worker.get(key) != here[key] for key in ("host", "machine")):
         return False
     if worker.get("boot") != here["boot"]:
-        return True
+        return bool(here["machine"])  # without a name of its own, it may be another machine that runs
     if worker.get("namespace") != here["namespace"]:
         return False
     pid = int(worker["pid"])

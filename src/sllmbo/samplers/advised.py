@@ -40,7 +40,6 @@ from sllmbo.samplers._open import Init, Open, Role, check_arguments
 from sllmbo.samplers._partner import Partner
 from sllmbo.samplers._record import FAILURE, MIXING, REPAIRS, Decision, write, write_attr
 from sllmbo.samplers._repeats import repeat_due
-from sllmbo.samplers._worker import this_worker
 from sllmbo.samplers.mixing import Adaptive, MixingPolicy
 from sllmbo.space import Repair, SearchSpace
 from sllmbo.task import Task
@@ -159,6 +158,7 @@ class AdvisedSampler(BaseSampler):
         """Give the trial its turn, and close the trials of workers that are gone."""
         if self._repeats and len(study.directions) > 1:
             raise ConfigError("A study of several objectives cannot have repeats; leave repeats=True out.")
+        _turns.close_dead(study)
         trials = _turns.all_trials(study)
         if self._open:  # told by another sampler object
             for other in trials:
@@ -167,7 +167,7 @@ class AdvisedSampler(BaseSampler):
         enqueued = _turns.is_enqueued(trial)
         repeated = None if enqueued else _turns.pending_request(trials, trial.number)
         turn = None if enqueued or repeated else self._reader.free_turn(trials, trial.number)
-        record: dict[str, Any] = {"number": trial.number, "turn": turn, "worker": this_worker()}
+        record: dict[str, Any] = {"number": trial.number, "turn": turn, "worker": _turns.worker_of(study)}
         decision = None
         if turn is None:
             given = repeated or trial

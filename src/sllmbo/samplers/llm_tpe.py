@@ -28,8 +28,8 @@ class LLMTPESampler(AdvisedSampler):
     The LLM-TPE method (arXiv 2410.20302): each trial is served whole by one side, and each side learns from all trials.
     The first trial is the default configuration, the next few are the advisor's opening batch.
 
-    Where another process tells how trials ended, its study needs such a sampler too (with any arguments): a failure
-    that is told without one counts as that of a process that died, and the configuration is tried again.
+    A trial of `Study.ask` may be told by any process. One of `Study.optimize` is given up when its process has died,
+    and its configuration is tried again.
 
     Args:
         llm: "offline" (documented rules, no chat model), "provider:model", "replay:FILE", or an `Advisor`. None: what

@@ -36,7 +36,8 @@ from sllmbo.tuner.result import (
     total_usage,
     trial_records,
 )
-from sllmbo.tuner.tuner import Tuner, without_password
+from sllmbo.tuner.storage import without_password
+from sllmbo.tuner.tuner import Tuner
 
 _logger = logging.getLogger("sllmbo")
 

@@ -63,13 +63,8 @@ def run(
 
 
 def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
-    trial = tuner.ask()
-    try:
-        with tuner.running(trial):
-            _evaluate_and_tell(tuner, trial, objective)
-    except (KeyboardInterrupt, SllmboError):
-        tuner.abandon(trial)
-        raise
+    with tuner.trial() as trial:
+        _evaluate_and_tell(tuner, trial, objective)
     frozen = tuner.study._storage.get_trial(trial._trial_id)
     for callback in callbacks:
         callback(tuner.study, frozen)

@@ -5,18 +5,18 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner
-from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._heartbeat import BaseHeartbeatThread, get_heartbeat_thread
-from optuna.trial import Trial, TrialState
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sllmbo.advisors import Advisor, SpaceDesign, choose_advisor
 from sllmbo.budget import Budget
@@ -45,13 +45,13 @@ from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import EarlierBest, Task
 from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, check_together, make_sampler, tuned_anchors
 from sllmbo.tuner.own import Adapt, adapted
-from sllmbo.tuner.transfer import CARD, FACTS, earlier_of, starts_of
+from sllmbo.tuner.storage import open_study
+from sllmbo.tuner.transfer import earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
 
 SPACE = "sllmbo:space"
 """User attribute of a study: its search space."""
-_TUNED = ("estimator", "metric", "direction", "constraints", "objectives")
 
 
 class Tuner:
@@ -148,7 +148,7 @@ class Tuner:
                 llm, base_url=base_url, reply_mode=reply_mode, privacy=privacy, mask_names=mask_names, memory=memory
             )
         self.budget = budget
-        self.study = _open_study(storage, study_name, self.task, pruner)
+        self.study = open_study(storage, study_name, self.task, pruner)
         self.space = self._settle_space(space, derive, adapt)
         is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
         anchors = [*branch_defaults(self.space), *(tuned_anchors(self.task, self.space) if is_opened else ())]
@@ -228,13 +228,48 @@ class Tuner:
             return SpaceDesign(space=derive(), source="derived", rationale="A range around each of its defaults.")
 
     def ask(self) -> Trial:
-        """Return the next trial, with all its parameters in `trial.params`."""
+        """
+        Return the next trial, with all its parameters in `trial.params`.
+
+        It runs until it is told how it ended: here, or in any other process by its number (`study.tell`).
+        """
+        return self._ask(evaluates=False)
+
+    @contextmanager
+    def trial(self) -> Iterator[Trial]:
+        """
+        Ask for a trial that this process evaluates, and tells, before the context ends.
+
+        If the process or the context ends without it, by an error or by Ctrl-C, the trial is abandoned: the next one
+        takes its configuration (docs/adr/0008). Processes on the same machine notice that at once, others where the
+        storage keeps heartbeats.
+
+        Example:
+            >>> from sllmbo import Float, SearchSpace, Tuner
+            >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+            >>> tuner = Tuner(SearchSpace({"x": Float(-5, 5, default=1.0)}), task=Task(direction="minimize"), seed=0)
+            >>> with tuner.trial() as trial:
+            ...     tuner.tell(trial, trial.params["x"] ** 2)
+        """
+        trial = self._ask(evaluates=True)
+        try:
+            with get_heartbeat_thread(trial._trial_id, self.study._storage):
+                yield trial
+        except (KeyboardInterrupt, Exception):
+            abandon(self.study, trial._trial_id)
+            raise
+
+    def _ask(self, *, evaluates: bool) -> Trial:
         with warnings.catch_warnings():
-            # Optuna expects heartbeats from `Study.optimize` alone; `running` keeps them here.
             warnings.filterwarnings("ignore", message="Heartbeat of storage")
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
-            trial = self.study.ask()
+            local = self.study._thread_local
+            before, local.in_optimize_loop = local.in_optimize_loop, evaluates
+            try:
+                trial = self.study.ask()
+            finally:
+                local.in_optimize_loop = before
         try:
             self._suggest(trial)
         except BaseException:
@@ -256,13 +291,9 @@ class Tuner:
             else:
                 trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
-    def running(self, trial: Trial) -> AbstractContextManager[BaseHeartbeatThread | None]:
-        """Return a context that shows other hosts that *trial* is alive, where the storage keeps heartbeats."""
-        return get_heartbeat_thread(trial._trial_id, self.study._storage)  # type: ignore[return-value]
-
     def tell(
         self,
-        trial: Trial,
+        trial: Trial | int,
         value: float | None = None,
         *,
         failure: BaseException | str | None = None,
@@ -273,7 +304,7 @@ class Tuner:
         End *trial*: with a value, as pruned, or as failed.
 
         Args:
-            trial: A trial that `ask` returned.
+            trial: A trial that `ask` returned, or its number where another process asked for it.
             value: The objective's value. A value that is not finite is a failure.
             failure: Why there is no value.
             pruned: Whether the trial was stopped early; its last reported value stands for it.
@@ -281,22 +312,24 @@ class Tuner:
 
         Raises:
             ConfigError: If something that a constraint or an objective is about was not measured.
+            StudyError: If there is no such trial, or it has ended.
         """
+        told = self._running(trial)
         details = details or {}
         if details:
-            trial.set_user_attr(DETAILS, {name: float(number) for name, number in details.items()})
+            self._write(told, DETAILS, {name: float(number) for name, number in details.items()})
         if failure is not None:
-            trial.set_user_attr(FAILURE, failure if isinstance(failure, str) else describe_error(failure))
-            self.study.tell(trial, state=TrialState.FAIL)
+            self._write(told, FAILURE, failure if isinstance(failure, str) else describe_error(failure))
+            self.study.tell(told.number, state=TrialState.FAIL)
         elif pruned:
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self.study.tell(told.number, state=TrialState.PRUNED)
         elif value is None or value != value or value in (float("inf"), float("-inf")):
-            trial.set_user_attr(FAILURE, f"FloatingPointError: the value was {value}")
-            self.study.tell(trial, state=TrialState.FAIL)
+            self._write(told, FAILURE, f"FloatingPointError: the value was {value}")
+            self.study.tell(told.number, state=TrialState.FAIL)
         else:
-            self._tell_values(trial, value, details)
+            self._tell_values(told, value, details)
 
-    def _tell_values(self, trial: Trial, value: float, details: Mapping[str, float]) -> None:
+    def _tell_values(self, trial: FrozenTrial, value: float, details: Mapping[str, float]) -> None:
         missing = {*(c.name for c in self.constraints), *self.objectives} - details.keys()
         if missing:
             raise ConfigError(f"{sorted(missing)[0]!r} was not measured; tell it as one of the trial's details.")
@@ -304,56 +337,42 @@ class Tuner:
             name for name in (*(c.name for c in self.constraints), *self.objectives) if details[name] != details[name]
         ]
         if unknown:
-            self.tell(trial, failure=f"FloatingPointError: {unknown[0]} was not a number")
+            self.tell(trial.number, failure=f"FloatingPointError: {unknown[0]} was not a number")
             return
         broken = [c for c in self.constraints if not c.violation(details[c.name]) <= 0.0]
         if broken:
             told = ", ".join(f"{c.name} is {details[c.name]:.4g}, not {c.relation} {c.bound:g}" for c in broken)
-            trial.set_user_attr(FAILURE, f"{INFEASIBLE}: {told}")
-        for constraint in self.constraints:
-            trial.set_constraint(str(constraint), constraint.violation(details[constraint.name]))
-        self.study.tell(trial, [value, *(details[name] for name in self.objectives)])
+            self._write(trial, FAILURE, f"{INFEASIBLE}: {told}")
+        for c in self.constraints:
+            key, violation = f"{_CONSTRAINTS_KEY}:{c}", c.violation(details[c.name])  # as `Trial.set_constraint` does
+            self.study._storage.set_trial_system_attr(trial._trial_id, key, violation)
+        self.study.tell(trial.number, [value, *(details[name] for name in self.objectives)])
 
-    def abandon(self, trial: Trial) -> None:
-        """Give *trial* up as if it had never been asked for: the next one takes its place."""
-        abandon(self.study, trial._trial_id, interrupted=True)
+    def abandon(self, trial: Trial | int) -> None:
+        """
+        Give *trial* up as if it had never been asked for: the next one takes its place.
 
+        Args:
+            trial: A trial that `ask` returned, or its number.
 
-def open_storage(storage: str | BaseStorage | None, *, tries: int = 5) -> BaseStorage | None:
-    """
-    Return the storage at a URL; try again where another process makes its tables at the same time.
+        Raises:
+            StudyError: If there is no such trial, or it has ended.
+        """
+        abandon(self.study, self._running(trial)._trial_id)
 
-    SQLite waits for its lock; other databases keep heartbeats, so that a worker that died on another host is noticed.
+    def _running(self, trial: Trial | int) -> FrozenTrial:
+        number = getattr(trial, "number", trial)
+        known = next((t for t in self.study.get_trials(deepcopy=False) if t.number == number), None)
+        if known is None:
+            raise StudyError(
+                f"The study {self.study.study_name!r} has no trial {number!r}; give the number of one that was asked for."
+            )
+        if known.state.is_finished():
+            raise StudyError(f"Trial {number} has ended as {known.state.name}; a trial is told once.")
+        return known
 
-    Raises:
-        ConfigError: If the storage cannot be opened.
-    """
-    if storage is None or isinstance(storage, BaseStorage):
-        return storage
-    if "://" not in storage:
-        raise ConfigError(f"storage={storage!r} is no storage URL; write for example 'sqlite:///study.db'.")
-    try:
-        if storage.startswith("sqlite"):
-            return RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return RDBStorage(storage, heartbeat_interval=30, grace_period=120)
-    except Exception as error:  # SQLAlchemy and the drivers raise classes of their own
-        if tries > 1 and (type(error).__name__ == "IntegrityError" or "already exists" in str(error)):
-            time.sleep(0.2)
-            return open_storage(storage, tries=tries - 1)
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise ConfigError(
-            f"The storage {without_password(storage)!r} cannot be opened ({reason[0] if reason else error!r}); "
-            "check the URL, the server and the driver."
-        ) from error
-
-
-def without_password(url: str) -> str:
-    """Return *url* as it may be shown."""
-    scheme, _, rest = url.partition("://")
-    login, at, host = rest.rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{host}"
+    def _write(self, trial: FrozenTrial, name: str, told: Any) -> None:
+        self.study._storage.set_trial_user_attr(trial._trial_id, name, told)
 
 
 def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
@@ -361,38 +380,3 @@ def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
     if fixed_space:
         return "none"
     return "narrow" if study.user_attrs.get(SPACE, {}).get("source") == "user" else "all"
-
-
-def _open_study(
-    storage: str | BaseStorage | None, study_name: str | None, task: Task, pruner: BasePruner | None
-) -> optuna.Study:
-    study = optuna.create_study(
-        storage=open_storage(storage),
-        study_name=study_name,
-        directions=[task.direction, *task.objectives.values()],
-        pruner=pruner if pruner is not None else NopPruner(),
-        load_if_exists=True,
-    )
-    card = {name: value for name, value in task.to_json().items() if name in _TUNED}
-    stored = study.user_attrs.get(CARD)
-    if stored is not None and stored != card:
-        differing = next(name for name in {**stored, **card} if stored.get(name) != card.get(name))
-        raise StudyError(
-            f"The study {study.study_name!r} has {differing} {stored.get(differing)!r}, not {card.get(differing)!r}; "
-            "name another study with study_name= or --study, or go on with what it has."
-        )
-    wanted, found = [task.direction, *task.objectives.values()], [d.name.lower() for d in study.directions]
-    if found != wanted:
-        raise StudyError(
-            f"The study {study.study_name!r} is to {', '.join(found)}, not to {', '.join(wanted)}; name another study "
-            "with study_name= or --study."
-        )
-    if task.objectives and stored is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([task.metric or "value", *task.objectives])
-    if stored is None:
-        study.set_user_attr(CARD, card)
-    if task.data is not None and FACTS not in study.user_attrs:
-        study.set_user_attr(FACTS, task.to_json()["data"])
-    return study
