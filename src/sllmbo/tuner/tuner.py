@@ -365,7 +365,7 @@ class Tuner:
         known = next((t for t in self.study.get_trials(deepcopy=False) if t.number == number), None)
         if known is None:
             raise StudyError(
-                f"The study {self.study.study_name!r} has no trial {number!r}; give the number of one that was asked for."
+                f"The study {self.study.study_name!r} has no trial {number!r}; give one that was asked for."
             )
         if known.state.is_finished():
             raise StudyError(f"Trial {number} has ended as {known.state.name}; a trial is told once.")
