@@ -195,7 +195,7 @@ def test_what_turned_down_answers_have_cost_is_the_advisors():
     for place, source in enumerate(("default", "tpe", "llm", "tpe")):
         attrs = {"sllmbo:source": source, "sllmbo:usage": one}
         study.add_trial(create_trial(params={"x": 0.1 * place}, distributions=space, value=1.0, user_attrs=attrs))
-    cut = create_trial(state=TrialState.FAIL, user_attrs=attrs, system_attrs={"sllmbo:turn": {}})
+    cut = create_trial(state=TrialState.FAIL, user_attrs=attrs, system_attrs={"sllmbo:turn": {"worker": {}}})
     assert is_abandoned(cut)
     study.add_trial(cut)
 

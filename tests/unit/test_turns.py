@@ -287,7 +287,20 @@ def test_copied_trials_take_neither_turns_nor_the_opening(attributes):
     plain.optimize(objective, n_trials=6)
     assert [0, 1, 2, 3, 4, 5] == turns(study)[8:]
     assert [("opening", 1, 8)] == [(r.purpose, r.turn, len(r.history) - 1) for r in advisor.requests]
-    assert [t.params for t in plain.trials] == [t.params for t in study.trials[8:]]
+    assert DEFAULT != study.trials[8].params  # which a copied trial had
+    assert [t.params for t in plain.trials[1:]] == [t.params for t in study.trials[9:]]
+
+
+def test_the_default_configuration_is_tried_once():
+    """Where the user asked for it, that trial is the default's, and its own turn is the partner's, which says why."""
+    study = optuna.create_study(sampler=sampler())
+    study.enqueue_trial(DEFAULT)
+    study.enqueue_trial({"x": 0.5})
+    study.optimize(objective, n_trials=4)
+    assert ["default", "user", "tpe", "scripted"] == sources(study)
+    assert [None, None, 0, 1] == turns(study)
+    assert DEFAULT == study.trials[0].params != study.trials[2].params
+    assert ["default: repeats trial 0"] == study.trials[2].user_attrs[TURNED_DOWN]
 
 
 def test_trials_of_others_have_no_turn():

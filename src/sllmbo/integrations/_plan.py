@@ -95,13 +95,11 @@ class Plan:
         return Categorical(labels)
 
     def _with_default(self, name: str, parameter: Parameter, own: Any) -> Parameter:
+        if parameter.has_default:
+            return parameter
         if isinstance(parameter, Categorical):
-            if parameter.has_default:
-                return parameter
             labels = {label for label, choice in self._choices.get(name, {}).items() if str(choice) == str(own)}
             own = labels.pop() if labels else own
-        elif parameter.default is not None:
-            return parameter
         if isinstance(own, _SCALARS) and parameter.contains(own):
             return replace(parameter, default=own)  # type: ignore[arg-type]  # it is contained
         return parameter

@@ -33,6 +33,7 @@ from sllmbo.samplers._convert import (
     told_with,
 )
 from sllmbo.samplers._counsel import Counsel, OnFailure
+from sllmbo.samplers._default import anchor_of, default_decision, request_of, with_documented_defaults
 from sllmbo.samplers._edits import Box, Edits, box_of
 from sllmbo.samplers._failure import describe_error, error_in_optimize, warn_of_mismatch
 from sllmbo.samplers._feasible import is_known
@@ -106,8 +107,11 @@ class AdvisedSampler(BaseSampler):
     ) -> None:
         check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
-        self._space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
-        self._anchors = (*_default_anchor(self._space), *anchors)
+        task = Task(description=task) if isinstance(task, str) else task or Task()
+        space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
+        self._space = with_documented_defaults(space, task) if space is not None else None
+        default = default_decision(self._space) if self._space is not None else None
+        self._anchors = (*((default,) if default is not None else ()), *anchors)
         self._init = init
         self._n_opening = n_opening if init == "random" or (init == "llm" and advisor is not None) else 0
         self._seed = secrets.randbits(32) if seed is None else seed
@@ -116,7 +120,6 @@ class AdvisedSampler(BaseSampler):
         self._random = Partner(RandomSampler(), self._seed)
         is_editable = advisor is not None and isinstance(self._partner.sampler, TPESampler)
         self.edits: Edits = edits if is_editable else "none"
-        task = Task(description=task) if isinstance(task, str) else task or Task()
         if repeats and task.n_trials is None:
             raise ConfigError("repeats=True needs to know how many trials there are; give Task(n_trials=...).")
         self._repeats, self._n_trials = repeats, task.n_trials or 0
@@ -171,7 +174,7 @@ class AdvisedSampler(BaseSampler):
         decision = None
         if turn is None:
             given = repeated or trial
-            decision = Decision(source="user", params=_turns.fixed_params(given))
+            decision = request_of(_turns.fixed_params(given), self._anchors)
             record["request"] = _turns.request_index(trials, given.number)
             record["for"] = repeated.number if repeated else None
         study._storage.set_trial_system_attr(trial._trial_id, _turns.TURN, record)
@@ -368,7 +371,7 @@ class AdvisedSampler(BaseSampler):
         if opened.again is not None:
             return opened.again
         if opened.role == "anchor":
-            return self._anchors[turn]
+            return anchor_of(self._anchors[turn], self._history(study, trial, opened), partner=self._partner.name)
         if opened.role == "first":
             return self._counsel.first_of_unknown_space(study, trial)
         box = self._box(study, trial, opened)
@@ -381,13 +384,6 @@ class AdvisedSampler(BaseSampler):
         if opened.role == "advisor":
             decision = self._counsel.next(study, trial, opened.trials, box=box, turn=turn, until_written=until_written)
         return replace(decision, edits=(*box.undone, *decision.edits)) if box.undone else decision
-
-
-def _default_anchor(space: SearchSpace | None) -> tuple[Decision, ...]:
-    params = space.default_params() if space is not None else None
-    if params is None:
-        return ()
-    return (Decision(source="default", params=params, rationale="The default configuration."),)
 
 
 def _noted(study: Study, trial: FrozenTrial, decision: Decision, name: str, value: Any) -> Decision:

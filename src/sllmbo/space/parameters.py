@@ -118,6 +118,11 @@ class Float:
         if self.default is not None:
             object.__setattr__(self, "default", _check_default(self, self.default))
 
+    @property
+    def has_default(self) -> bool:
+        """Whether a default is known."""
+        return self.default is not None
+
     def _on_grid(self, index: int) -> float:
         assert self.step is not None
         # Decimals keep 0.1 * 3 from becoming 0.30000000000000004.
@@ -197,6 +202,11 @@ class Int:
         object.__setattr__(self, "high", self.low + (self.high - self.low) // self.step * self.step)
         if self.default is not None:
             object.__setattr__(self, "default", _check_default(self, self.default))
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a default is known."""
+        return self.default is not None
 
     def contains(self, value: object) -> bool:
         """Tell whether *value* is an integer in range and on the grid."""

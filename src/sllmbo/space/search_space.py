@@ -159,8 +159,7 @@ class SearchSpace(Mapping[str, Parameter]):
 
     def _default_of(self, name: str) -> Scalar:
         parameter = self[name]
-        known = parameter.has_default if isinstance(parameter, Categorical) else parameter.default is not None
-        if not known:
+        if not parameter.has_default:
             raise SpaceError(f"Parameter {name!r} is missing and has no default; give it a value.")
         return parameter.default
 

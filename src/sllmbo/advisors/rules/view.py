@@ -125,8 +125,7 @@ def completed(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Scalar
 
 def default_of(parameter: Parameter) -> Scalar:
     """Return the default, or the middle of the range where none is known."""
-    known = parameter.has_default if isinstance(parameter, Categorical) else parameter.default is not None
-    return parameter.default if known else parameter.from_unit(0.5)
+    return parameter.default if parameter.has_default else parameter.from_unit(0.5)
 
 
 def show(value: Scalar) -> str:
