@@ -1102,3 +1102,13 @@ def test_what_decides_over_a_parameter_of_a_step_is_told() -> None:
     task = Task(estimator_params={"boost__subsample_freq": 0, "subsample_freq": 1})
     text = render_suggestions(task, space, History("maximize"), n=1, purpose="opening").text
     assert "fixed: boost__subsample_freq 0 (boost__subsample has no effect)\n" in text
+
+
+@pytest.mark.parametrize("hidden", ["\x1b[2J", "\u202e", "\ud800", "\x00", "\u200b"])
+def test_what_a_chat_model_says_is_kept_as_text(hidden: str) -> None:
+    """A reason has no characters that steer a terminal, turn a line round or that a storage refuses."""
+    reply = {"candidates": [candidate({"C": 1.0}) | {"rationale": f"it\n is {hidden} so"}]}
+    ((_, rationale),) = parse_suggestions(reply, SMALL, 1)
+    assert rationale.isprintable()
+    assert rationale.startswith("exploit: it is ")
+    assert rationale.endswith(" so")

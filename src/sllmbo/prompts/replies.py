@@ -171,9 +171,13 @@ def _object(properties: dict[str, Any], required: Sequence[str] | None = None) -
 
 
 def _text(given: Any) -> str:
-    text = " ".join(given.split()) if isinstance(given, str) else ""
-    text = text.encode("utf-8", "replace").decode()  # storages refuse lone surrogates
+    text = _line(given) if isinstance(given, str) else ""
     return text if len(text) <= _MAX_RATIONALE else text[: _MAX_RATIONALE - 3] + "..."
+
+
+def _line(text: str) -> str:
+    """Return *text* in one line that a terminal, a table and a storage take as text and nothing else."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def unwrapped(reply: Any, key: str) -> Any:
@@ -357,4 +361,4 @@ def parse_condense(reply: Any) -> str:
     summary = reply.get("summary") if isinstance(reply, dict) else None
     if not isinstance(summary, str) or not summary.strip():
         raise ReplyError('The reply has no "summary" that is text; write the notes there.')
-    return " ".join(summary.split())[:MAX_SUMMARY]
+    return _line(summary)[:MAX_SUMMARY]
