@@ -48,7 +48,7 @@ RUNS = {
         *(["rules"], "0-7", "--trials", "30"),
     ),
     "paper-lightgbm": (
-        *("paper", "gas_drift-lightgbm", "tpe+default,llm-tpe,gp+default"),
+        *("paper", "gas_drift-lightgbm,cover_type-lightgbm", "tpe+default,llm-tpe,gp+default"),
         *(["rules"], "0-7", "--trials", "30"),
     ),
     "modalities": ("modalities", "", "tpe+default,llm-tpe", ["rules", *WORST], "0-4", "--trials", "30"),
