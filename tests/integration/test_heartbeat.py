@@ -4,15 +4,19 @@ A worker that died on another host is noticed by its missing heartbeat.
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
 import sllmbo
 from sllmbo.samplers import study_history
 from sllmbo.samplers._turns import TURN, is_abandoned
+from sllmbo.tuner.evaluation import Evaluation
+from sllmbo.tuner.loop import run
 
 SPACE = sllmbo.SearchSpace({"x": sllmbo.Float(-5, 5, default=1.0), "k": sllmbo.Int(1, 9, default=3)})
 
@@ -71,3 +75,19 @@ def test_a_living_worker_elsewhere_keeps_its_turn(tmp_path) -> None:
 
     assert 3 == ours.storage.get_trial(ours._trial_id).system_attrs[TURN]["turn"]
     assert "running" == study_history(tuner.study)[theirs.number].state
+
+
+def test_a_trial_that_others_gave_up_while_it_ran_ends_no_study(tmp_path, caplog) -> None:
+    """Its value comes too late and is dropped with a warning; the worker goes on."""
+    tuner, other = _tuner(tmp_path), _tuner(tmp_path)
+
+    def objective(trial):
+        if trial.number == 1:  # stopped for longer than the grace period
+            other.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        value = trial.params["x"] ** 2
+        return Evaluation(value=value, fold_values=(value,), std=0.0, train_value=value, seconds=0.0)
+
+    with caplog.at_level(logging.WARNING, logger="sllmbo"):
+        assert "trials" == run(tuner, objective, budget=sllmbo.Budget(trials=3))
+    assert ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"] == [trial.state.name for trial in tuner.study.trials]
+    assert 1 == sum("given up by another process" in message for message in caplog.messages)

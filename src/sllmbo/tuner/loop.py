@@ -4,9 +4,10 @@ The loop of a tuning: ask, evaluate and tell until something is spent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import optuna
 from optuna.study import Study
@@ -19,6 +20,8 @@ from sllmbo.samplers import study_history
 from sllmbo.stopping import BudgetCallback, PatienceCallback, is_exhausted
 from sllmbo.tuner.evaluation import Evaluation
 from sllmbo.tuner.tuner import Tuner
+
+_logger = logging.getLogger("sllmbo")
 
 Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
 
@@ -64,25 +67,33 @@ def run(
 
 def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
     with tuner.trial() as trial:
-        _evaluate_and_tell(tuner, trial, objective)
+        told = _evaluated(objective, trial)
+        if tuner.study._storage.get_trial(trial._trial_id).state.is_finished():
+            _logger.warning(
+                "Trial %d was given up by another process while it ran here, as its heartbeat had stopped; its value "
+                "is not kept, and the study goes on.",
+                trial.number,
+            )
+        else:
+            tuner.tell(trial, **told)
     frozen = tuner.study._storage.get_trial(trial._trial_id)
     for callback in callbacks:
         callback(tuner.study, frozen)
 
 
-def _evaluate_and_tell(tuner: Tuner, trial: Trial, objective: Callable[[Trial], Evaluation]) -> None:
+def _evaluated(objective: Callable[[Trial], Evaluation], trial: Trial) -> dict[str, Any]:
+    """Return what is to be told of *trial*, as arguments of `Tuner.tell`."""
     try:
         evaluation = objective(trial)
     except optuna.TrialPruned:
-        tuner.tell(trial, pruned=True)
+        return {"pruned": True}
     except SllmboError:
         raise
     except Exception as error:  # noqa: BLE001  # an estimator may raise anything; the trial keeps class and reason
-        tuner.tell(trial, failure=error)
-    else:
-        details = {"std": evaluation.std, "train_value": evaluation.train_value}
-        known = {name: v for name, v in details.items() if v == v}
-        tuner.tell(trial, evaluation.value, details={**known, **evaluation.measures})
+        return {"failure": error}
+    details = {"std": evaluation.std, "train_value": evaluation.train_value}
+    known = {name: v for name, v in details.items() if v == v}
+    return {"value": evaluation.value, "details": {**known, **evaluation.measures}}
 
 
 def _check_hope(study: Study, suspects: str) -> None:
