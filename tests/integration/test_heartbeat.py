@@ -90,4 +90,4 @@ def test_a_trial_that_others_gave_up_while_it_ran_ends_no_study(tmp_path, caplog
     with caplog.at_level(logging.WARNING, logger="sllmbo"):
         assert "trials" == run(tuner, objective, budget=sllmbo.Budget(trials=3))
     assert ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"] == [trial.state.name for trial in tuner.study.trials]
-    assert 1 == sum("given up by another process" in message for message in caplog.messages)
+    assert 1 == sum("Trial 1 was given up" in message for message in caplog.messages)

@@ -4,7 +4,6 @@ The loop of a tuning: ask, evaluate and tell until something is spent.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -20,8 +19,6 @@ from sllmbo.samplers import study_history
 from sllmbo.stopping import BudgetCallback, PatienceCallback, is_exhausted
 from sllmbo.tuner.evaluation import Evaluation
 from sllmbo.tuner.tuner import Tuner
-
-_logger = logging.getLogger("sllmbo")
 
 Callback: TypeAlias = Callable[[Study, FrozenTrial], None]
 
@@ -67,15 +64,7 @@ def run(
 
 def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
     with tuner.trial() as trial:
-        told = _evaluated(objective, trial)
-        if tuner.study._storage.get_trial(trial._trial_id).state.is_finished():
-            _logger.warning(
-                "Trial %d was given up by another process while it ran here, as its heartbeat had stopped; its value "
-                "is not kept, and the study goes on.",
-                trial.number,
-            )
-        else:
-            tuner.tell(trial, **told)
+        tuner.tell(trial, **_evaluated(objective, trial))
     frozen = tuner.study._storage.get_trial(trial._trial_id)
     for callback in callbacks:
         callback(tuner.study, frozen)

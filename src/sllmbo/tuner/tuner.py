@@ -40,7 +40,7 @@ from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._open import Init
 from sllmbo.samplers._record import DETAILS, FAILURE
-from sllmbo.samplers._turns import abandon, all_trials
+from sllmbo.samplers._turns import abandon, all_trials, is_abandoned
 from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import EarlierBest, Task
 from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, check_together, make_sampler, tuned_anchors
@@ -52,6 +52,10 @@ _logger = logging.getLogger("sllmbo")
 
 SPACE = "sllmbo:space"
 """User attribute of a study: its search space."""
+
+
+class _GivenUp(StudyError):
+    pass
 
 
 class Tuner:
@@ -255,6 +259,8 @@ class Tuner:
         try:
             with get_heartbeat_thread(trial._trial_id, self.study._storage):
                 yield trial
+        except _GivenUp as error:  # by others, as this process did not move for longer than the grace period
+            _logger.warning("%s The study goes on.", error)
         except (KeyboardInterrupt, Exception):
             abandon(self.study, trial._trial_id)
             raise
@@ -366,6 +372,10 @@ class Tuner:
         if known is None:
             raise StudyError(
                 f"The study {self.study.study_name!r} has no trial {number!r}; give one that was asked for."
+            )
+        if known.state.is_finished() and is_abandoned(known):
+            raise _GivenUp(
+                f"Trial {number} was given up, by `abandon` or as its heartbeat stopped; its value is not kept."
             )
         if known.state.is_finished():
             raise StudyError(f"Trial {number} has ended as {known.state.name}; a trial is told once.")
