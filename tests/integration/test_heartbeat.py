@@ -10,6 +10,7 @@ import warnings
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import TrialState
 
 import sllmbo
@@ -46,7 +47,8 @@ def test_the_turn_of_a_worker_that_died_elsewhere_is_taken_over(tmp_path) -> Non
     _run(uncut, 12)
     tuner = _tuner(tmp_path)
     _run(tuner, 8)
-    with tuner.trial() as dead:
+    dead = tuner._ask(evaluates=True)
+    with get_heartbeat_thread(dead._trial_id, tuner.study._storage):
         pass  # one beat, then silence
     record = tuner.study.trials[dead.number].system_attrs[TURN]
     record["worker"]["host"] = "another-host"

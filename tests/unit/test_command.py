@@ -351,3 +351,11 @@ def test_a_function_that_always_fails_ends_the_tuning() -> None:
     """After some failures without a value the last reason is told."""
     with pytest.raises(TaskError, match=r"ZeroDivisionError.*the objective and the search space"):
         sllmbo.tune_objective(lambda trial: 1 / 0, X, n_trials=50, seed=0)
+
+
+def test_a_log_that_cannot_be_kept_costs_no_value(tmp_path, caplog):
+    """A file lies where the folder of the logs should be."""
+    (tmp_path / "logs").touch()
+    trial = optuna.trial.FixedTrial({"x": 1.0}, number=0)
+    assert 3.0 == Command(script("print('sllmbo: value=3.0')"), logs=tmp_path / "logs")(trial)
+    assert "cannot be kept" in caplog.text

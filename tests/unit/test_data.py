@@ -61,6 +61,15 @@ def test_decimal_commas_are_numbers_where_commas_separate_nothing(tmp_path):
         assert note.endswith("of 'size', are read as such in 2 columns.")
 
 
+@pytest.mark.parametrize("end", [",", ";"])
+def test_rows_may_end_with_separators(tmp_path, end):
+    """The columns stay under their names; nothing is taken for an index."""
+    rows = ["z{0}a{0}b", "5.2{0}0.1{0}5", "2.7{0}-0.1{0}3"]
+    text = [rows[0].format(end), *(row.format(end) + end for row in rows[1:])]
+    (tmp_path / "t.csv").write_text("\n".join(text) + "\n")
+    assert {"z": [5.2, 2.7], "a": [0.1, -0.1], "b": [5, 3]} == read_table(tmp_path / "t.csv").to_dict("list")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -72,6 +81,8 @@ def test_decimal_commas_are_numbers_where_commas_separate_nothing(tmp_path):
         ("t.csv.gz", b"no gzip", "cannot be read"),
         ("t.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:30], "cannot be read"),
         ("t.parquet", b"no parquet", "cannot be read"),
+        ("t.csv", b"a,b\n1,2,3\n4,5,6\n", "rows have more fields than the 2 of the header"),
+        ("t.csv", b"a,b\n1,2,3,4\n", "rows have more fields than the 2 of the header"),
     ],
 )
 def test_read_table_refuses(tmp_path, name, content, words):

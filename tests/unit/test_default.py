@@ -6,8 +6,10 @@ import logging
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from sklearn.ensemble import RandomForestClassifier
 
+from sllmbo.integrations._plan import Plan
 from sllmbo.samplers import AdvisedSampler, LLMTPESampler
 from sllmbo.samplers._default import default_decision, with_documented_defaults
 from sllmbo.samplers._record import SOURCE
@@ -65,3 +67,20 @@ def test_a_parameter_that_the_default_does_not_use_needs_none():
         }
     )
     assert {"kernel": None} == default_decision(space).params
+
+
+def test_a_choice_none_is_no_default_where_none_was_said():
+    """Of distributions and lists: the documented value or the estimator's own is taken, and not the choice None."""
+    space = {"max_features": CategoricalDistribution(["sqrt", "log2", None]), "n_estimators": IntDistribution(10, 500)}
+    study = optuna.create_study(sampler=AdvisedSampler(None, space=space, task=Task(estimator="random_forest"), seed=0))
+    assert {"max_features": "sqrt", "n_estimators": 100} == {
+        "max_features": (trial := study.ask()).suggest_categorical("max_features", ["sqrt", "log2", None]),
+        "n_estimators": trial.suggest_int("n_estimators", 10, 500),
+    }
+    lists = {
+        "max_depth": [None, 5, 10],
+        "max_features": ["sqrt", None],
+        "class_weight": Categorical([None, "balanced"]),
+    }
+    plan = Plan(RandomForestClassifier(max_depth=5, class_weight="balanced"), lists, None)
+    assert [5, "sqrt", None] == [parameter.default for parameter in plan.space.values()]

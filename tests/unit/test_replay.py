@@ -416,3 +416,11 @@ def test_a_base_url_beside_a_recording_is_refused():
     for llm in ("replay:r", "replay-lenient:r"):
         with pytest.raises(ConfigError, match="needs a chat model"):
             choose_advisor(llm, base_url="http://localhost:1/v1")
+
+
+def test_nothing_is_added_to_a_file_that_is_no_recording(tmp_path):
+    """The user's table that was named by a slip stays as it is."""
+    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match=r"d.csv' is not a recording"):
+        RecordingAdvisor(Fixed([]), tmp_path / "d.csv")
+    assert "a,b\n1,2\n" == (tmp_path / "d.csv").read_text()

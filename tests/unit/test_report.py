@@ -589,6 +589,7 @@ def test_an_ensemble_is_told_apart_from_the_best_configuration(tmp_path):
         (["x", "--storage", "sqlite:///none.db"], "There is no file 'none.db'"),
         (["other", "--storage", "STORED"], "There is no study 'other'"),
         (["mine", "--storage", "STORED", "--out", "no/such/folder.html"], "cannot be written"),
+        (["mine", "--storage", "STORED", "--out", "d.csv"], "'d.csv' ends with no format of a report"),
         (["mine", "--storage", "nonsense"], "no storage URL"),
     ],
 )

@@ -19,7 +19,7 @@ from sllmbo.tuner.data import from_arrays
 from sllmbo.tuner.metrics import metric_names, resolve_metric
 from sllmbo.tuner.resampling import bootstrap, standard_error
 from sllmbo.tuner.retuning import retune
-from sllmbo.tuner.tuner import SPACE
+from sllmbo.tuner.storage import SPACE
 from sllmbo_process import sllmbo
 
 QUICK = {"cv": 2, "llm": "offline"}

@@ -4,9 +4,12 @@ Ask and tell over one study.
 
 from __future__ import annotations
 
+import logging
+
 import optuna
 import pytest
 
+import sllmbo
 from sllmbo import Categorical, Float, Int, SearchSpace, Task, Tuner
 from sllmbo.errors import ConfigError, StudyError
 from sllmbo.samplers import study_history
@@ -187,3 +190,41 @@ def test_same_seed_same_trials() -> None:
     one, two = _run(_tuner(), 25), _run(_tuner(), 25)
 
     assert [trial.params for trial in one] == [trial.params for trial in two]
+
+
+def test_a_trial_that_its_context_leaves_untold_is_given_up(caplog) -> None:
+    """Its configuration is the next one's, and a warning says so."""
+    tuner = _tuner()
+    with caplog.at_level(logging.WARNING, logger="sllmbo"), tuner.trial() as trial:
+        pass
+
+    assert ["Trial 0 was not told in its context, and is given up."] == caplog.messages[-1:]
+    assert trial.params == tuner.ask().params
+
+
+@pytest.mark.parametrize("value", ["abc", [71.5, 2.0], {}])
+def test_what_is_no_number_is_refused_and_the_trial_stays_open(value) -> None:
+    """A slip of whoever tells costs no trial."""
+    tuner = _tuner()
+    trial = tuner.ask()
+    with pytest.raises(ConfigError, match="not a number"):
+        tuner.tell(trial, value)
+    tuner.tell(trial, 71.5)
+
+    assert [71.5] == [trial.value for trial in tuner.study.trials]
+
+
+def test_a_callback_or_an_objective_may_stop_the_study() -> None:
+    """As in `Study.optimize`, with Optuna's own callbacks."""
+
+    def objective(trial):
+        if trial.number == 4:
+            trial.study.stop()
+        return trial.params["C"]
+
+    def tuned(**arguments):
+        result = sllmbo.tune_objective(objective, SPACE, n_trials=9, llm="offline", seed=0, **arguments)
+        return result.n_trials, result.stop_reason
+
+    assert (3, "stopped") == tuned(callbacks=[optuna.study.MaxTrialsCallback(3)])
+    assert (5, "stopped") == tuned()

@@ -34,6 +34,8 @@ from sllmbo.task import Task
 from sllmbo.usage import Usage
 
 SCHEMA = 2
+BEGIN = b'{"schema"'
+"""How a recording begins."""
 _READABLE = (1, 2)
 MISSING = "nothing"
 _TIMED = ("seconds", "fit_seconds", "predict_ms")

@@ -17,7 +17,7 @@ from typing import Any
 from sllmbo.advisors import _recording
 from sllmbo.advisors._recording import first_difference
 from sllmbo.advisors.advisor import Advice, AdviceRequest, Advisor, SpaceDesign
-from sllmbo.errors import AdviceError, ReplayMismatch, SllmboError, SpaceError
+from sllmbo.errors import AdviceError, ConfigError, ReplayMismatch, SllmboError, SpaceError
 from sllmbo.space import SearchSpace
 from sllmbo.task import Task
 from sllmbo.usage import Usage
@@ -49,7 +49,7 @@ class RecordingAdvisor:
         path: The recording, as JSON lines.
 
     Raises:
-        ConfigError: If the file cannot be written.
+        ConfigError: If the file cannot be written, or holds something else.
     """
 
     def __init__(self, advisor: Advisor, path: str | Path) -> None:
@@ -58,9 +58,15 @@ class RecordingAdvisor:
         self._written: set[str] = set()
         self._lock = threading.Lock()
         try:
-            self.path.open("ab").close()
+            with self.path.open("ab+") as file:
+                file.seek(0)
+                begin = file.read(len(_recording.BEGIN))
         except OSError as error:
             raise _recording.unwritable(self.path, error) from error
+        if begin and begin != _recording.BEGIN:
+            raise ConfigError(
+                f"The file {str(self.path)!r} is not a recording, which would be added to it; name a new file."
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.advisor, self.path)  # a copy has a lock of its own

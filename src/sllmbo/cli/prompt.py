@@ -176,7 +176,7 @@ def _stored(name: str, storage: str | None) -> Study:
 
 def _space_of(stored: Study | None) -> SearchSpace | None:
     from sllmbo.space import SearchSpace
-    from sllmbo.tuner.tuner import SPACE
+    from sllmbo.tuner.storage import SPACE
 
     known = stored.user_attrs.get(SPACE) if stored is not None else None
     return SearchSpace.from_json(known["space"]) if known else None
@@ -218,7 +218,7 @@ def _render(
     from sllmbo.samplers._importance import importance
     from sllmbo.samplers._reader import memo_of
     from sllmbo.space import Leeway
-    from sllmbo.tuner.tuner import allowed_edits
+    from sllmbo.tuner.storage import allowed_edits
 
     if purpose == "design":
         if mask_names:

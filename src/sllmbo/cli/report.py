@@ -44,6 +44,8 @@ def report(
 ) -> int:
     """Do what `HELP` says."""
     try:
+        if form is None and out is not None and out.suffix.lower() not in ("", *_SUFFIXES):
+            raise ConfigError(f"{out.name!r} ends with no format of a report; use .html, .md or .json, or --format.")
         folder, found = _study(study, storage)
         form = form or _SUFFIXES.get(out.suffix.lower() if out is not None else "", "html")
         content = _rendered(found, folder, form)

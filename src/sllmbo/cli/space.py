@@ -54,7 +54,8 @@ def space(
 
     from sllmbo.tuner.derive import derive_space
     from sllmbo.tuner.plan import make_plan
-    from sllmbo.tuner.tuner import SPACE, Tuner
+    from sllmbo.tuner.storage import SPACE
+    from sllmbo.tuner.tuner import Tuner
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

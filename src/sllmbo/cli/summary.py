@@ -192,6 +192,7 @@ def tell_next_steps(
         "seconds": "the time is over",
         "patience": "no trial of the last ones brought an improvement",
         "exhausted": "every configuration of the search space was tried",
+        "stopped": "a callback stopped it",
         "interrupted": f"interrupted: {result.n_trials} trial{'s' * (result.n_trials != 1)} kept; the same command "
         "goes on",
     }

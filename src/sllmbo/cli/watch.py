@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial
 from sllmbo.cli.progress import HEADINGS, Progress, duration
 from sllmbo.samplers._repeats import REPEAT
 from sllmbo.tuner.result import trial_records
+from sllmbo.tuner.storage import SPACE
 from sllmbo.tuner.transfer import CARD, TRANSFER
-from sllmbo.tuner.tuner import SPACE
 from sllmbo.tuner.tuning import NOTES
 
 

@@ -70,7 +70,10 @@ class Plan:
         parameters: dict[str, Parameter] = {}
         for name, entry in given.items():
             parameter = self._parameter(name, entry)
-            parameters[name] = self._with_default(name, parameter, own.get(name))
+            if isinstance(entry, (Float, Int, Categorical)) and parameter.has_default:
+                parameters[name] = parameter
+            else:
+                parameters[name] = self._with_default(name, parameter, own.get(name))
         return SearchSpace(parameters)
 
     def _parameter(self, name: str, entry: Any) -> Parameter:
@@ -95,8 +98,6 @@ class Plan:
         return Categorical(labels)
 
     def _with_default(self, name: str, parameter: Parameter, own: Any) -> Parameter:
-        if parameter.has_default:
-            return parameter
         if isinstance(parameter, Categorical):
             labels = {label for label, choice in self._choices.get(name, {}).items() if str(choice) == str(own)}
             own = labels.pop() if labels else own

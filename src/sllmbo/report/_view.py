@@ -19,8 +19,8 @@ from sllmbo.samplers._reader import Reader, objective_names
 from sllmbo.samplers._record import SOURCE
 from sllmbo.samplers._turns import all_trials, is_abandoned
 from sllmbo.space import SearchSpace
+from sllmbo.tuner.storage import SPACE
 from sllmbo.tuner.transfer import CARD
-from sllmbo.tuner.tuner import SPACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,14 @@ from sllmbo.task import Task
 _logger = logging.getLogger("sllmbo")
 
 
-def with_documented_defaults(space: SearchSpace, task: Task) -> SearchSpace:
-    """Return *space*, where parameters without a default have what is documented of *task*'s estimator and allowed."""
-    if all(parameter.has_default for parameter in space.values()):
+def with_documented_defaults(space: SearchSpace, task: Task, *, declared: bool = True) -> SearchSpace:
+    """
+    Return *space*, where parameters without a default have what is documented of *task*'s estimator and allowed.
+
+    Where *space* is not *declared*, but made of distributions that say no default, that of a choice None is none.
+    """
+    lacking = {name for name, p in space.items() if not p.has_default or (not declared and p.default is None)}
+    if not lacking:
         return space
     try:
         known = choose_advisor("offline").design_space(task).space
@@ -29,7 +34,7 @@ def with_documented_defaults(space: SearchSpace, task: Task) -> SearchSpace:
     return SearchSpace(
         {
             name: replace(parameter, default=known[name].default)  # type: ignore[arg-type]  # it is contained
-            if not parameter.has_default and name in known and parameter.contains(known[name].default)
+            if name in lacking and name in known and parameter.contains(known[name].default)
             else parameter
             for name, parameter in space.items()
         }

@@ -108,8 +108,9 @@ class AdvisedSampler(BaseSampler):
         check_arguments(init=init, on_failure=on_failure, edits=edits, n_opening=n_opening, n_candidates=n_candidates)
         self._advisor = advisor
         task = Task(description=task) if isinstance(task, str) else task or Task()
+        declared = isinstance(space, SearchSpace)
         space = space if space is None or isinstance(space, SearchSpace) else from_distributions(space)
-        self._space = with_documented_defaults(space, task) if space is not None else None
+        self._space = None if space is None else with_documented_defaults(space, task, declared=declared)
         default = default_decision(self._space) if self._space is not None else None
         self._anchors = (*((default,) if default is not None else ()), *anchors)
         self._init = init

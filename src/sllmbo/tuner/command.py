@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import re
@@ -25,6 +26,8 @@ from sllmbo.errors import ConfigError, SpaceError
 from sllmbo.samplers._repeats import evaluations
 from sllmbo.space import SearchSpace
 from sllmbo.tuner._output import Output
+
+_logger = logging.getLogger("sllmbo")
 
 TRIAL, SEED = "trial", "seed"
 """Placeholders beside those of the parameters."""
@@ -129,8 +132,7 @@ class Command:
             code = self._run(words, trial, output)
         finally:
             if self.logs is not None:
-                self.logs.mkdir(parents=True, exist_ok=True)
-                (self.logs / f"{trial.number}.txt").write_text(output.text())
+                _keep(output, self.logs / f"{trial.number}.txt")
         if code != 0:
             raise _error_of(code, output)
         if path is None:
@@ -316,3 +318,14 @@ def _read_file(path: Path, key: str) -> float:
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         raise ValueError(f"what the file {path.name} has{f' at {key}' * bool(key)} is no number: {found!r}")
     return float(found)
+
+
+def _keep(output: Output, path: Path) -> None:
+    """Write what a run printed; a disk that is full or a folder in the way costs the log, not the value."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(output.text(), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        _logger.warning(
+            "The output of a trial cannot be kept in %r (%s); the study goes on.", str(path), error.strerror
+        )

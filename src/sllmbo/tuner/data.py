@@ -18,6 +18,7 @@ import numpy as np
 from sllmbo._optional import require
 from sllmbo.errors import TaskError
 from sllmbo.task import DataFacts, Kind
+from sllmbo.tuner._separated import HEAD, NOTES, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +33,6 @@ MAX_INTEGER_CLASSES = 20
 
 _SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
-_DECIMAL_COMMA = r"-?\d+(,\d+)?([eE][-+]?\d+)?"
-_NOTES, _HEAD = "sllmbo:notes", "sllmbo:head"
 """Attribute of a table that was read: what was done to it, one sentence each."""
 
 
@@ -91,48 +90,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if suffix in _PARQUET:
         require("pyarrow", extra="cli", purpose="Reading Parquet files")
     try:
-        frame = pd.read_parquet(path) if suffix in _PARQUET else _read_text(path, _SEPARATORS[suffix])
+        frame = pd.read_parquet(path) if suffix in _PARQUET else read_text(path, _SEPARATORS[suffix])
     except pd.errors.EmptyDataError:
         raise TaskError(f"The file {str(path)!r} is empty; give a table with a header and rows.") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TaskError(f"The file {str(path)!r} cannot be read as {suffix} ({reason}).") from error
-    _check_names(frame.attrs.pop(_HEAD, frame.columns))
+    _check_names(frame.attrs.pop(HEAD, frame.columns))
     if frame.empty:
         raise TaskError(f"The file {str(path)!r} has no rows; give a table with a header and rows.")
     return frame
-
-
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
-    if separator == "," and frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-        separator = ";"
-        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
-    head = pd.read_csv(path, sep=separator, encoding="utf-8-sig", header=None, nrows=1, dtype=str)
-    frame.attrs[_HEAD] = head.iloc[0].dropna()  # of two columns of one name, the second is renamed in the frame
-    if separator != ",":
-        _read_decimal_commas(frame)
-    return frame
-
-
-def _read_decimal_commas(frame: pd.DataFrame) -> None:
-    import pandas as pd
-
-    read = []
-    for name in frame.columns:
-        texts = frame[name].dropna()
-        if (
-            pd.api.types.infer_dtype(texts) == "string"
-            and texts.str.contains(",").any()
-            and texts.str.fullmatch(_DECIMAL_COMMA).all()
-        ):
-            read.append(f"{texts.iloc[0]!r} of {name!r}")
-            frame[name] = frame[name].str.replace(",", ".").astype(float)
-    if read:
-        columns = f"{len(read)} column{'s' * (len(read) > 1)}"
-        frame.attrs[_NOTES] = [f"Decimal commas, as in {read[0]}, are read as such in {columns}."]
 
 
 def from_frame(
@@ -162,7 +129,7 @@ def from_frame(
     for role, name in [("target", target), ("time", time), ("group", group), *(("drop", name) for name in drop)]:
         if name is not None and name not in frame.columns:
             raise TaskError(_unknown_column(role, name, frame.columns))
-    notes: list[str] = list(frame.attrs.get(_NOTES, ()))
+    notes: list[str] = list(frame.attrs.get(NOTES, ()))
     ordered = time is not None
     if time is not None:
         frame = frame.iloc[np.argsort(_time_of(frame[time]), kind="stable")]

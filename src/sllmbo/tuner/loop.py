@@ -39,12 +39,14 @@ def run(
 ) -> str:
     """
     Ask, evaluate and tell until something is spent; return what: "trials", "seconds", "patience", "exhausted" (every
-    configuration of a finite space was tried, unless *repeats* may evaluate it again) or "interrupted".
+    configuration of a finite space was tried, unless *repeats* may evaluate it again), "stopped" (by `Study.stop`) or
+    "interrupted".
 
     An error of *objective* makes its trial fail; a mistake of the user's (`SllmboError`) ends the run.
     """
     spending = BudgetCallback(budget)
     waiting = PatienceCallback(patience) if patience is not None else None
+    tuner.study._stop_flag = False
     if on_start is not None:
         on_start(tuner.study)
     try:
@@ -57,6 +59,8 @@ def run(
             if waiting is not None and waiting.is_exhausted(tuner.study):
                 return "patience"
             _run_trial(tuner, objective, callbacks)
+            if tuner.study._stop_flag:
+                return "stopped"
             _check_hope(tuner.study, suspects)
     except KeyboardInterrupt:
         return "interrupted"
@@ -65,9 +69,9 @@ def run(
 def _run_trial(tuner: Tuner, objective: Callable[[Trial], Evaluation], callbacks: Sequence[Callback]) -> None:
     with tuner.trial() as trial:
         tuner.tell(trial, **_evaluated(objective, trial))
-    frozen = tuner.study._storage.get_trial(trial._trial_id)
-    for callback in callbacks:
-        callback(tuner.study, frozen)
+        frozen = tuner.study._storage.get_trial(trial._trial_id)
+        for callback in callbacks:
+            callback(tuner.study, frozen)
 
 
 def _evaluated(objective: Callable[[Trial], Evaluation], trial: Trial) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,8 @@ class TuneResult:
     worth: Worth | None = None
     """What each source has earned over the default, and whether the advisor was worth its price."""
     stop_reason: str
-    """"trials", "seconds", "patience", "exhausted" (every configuration was tried) or "interrupted"."""
+    """"trials", "seconds", "patience", "exhausted" (every configuration was tried), "stopped" (by `Study.stop`) or
+    "interrupted"."""
     study: str
     storage: str | None
     """URL of the storage, without a password; None if the study was kept in memory."""
@@ -162,15 +165,16 @@ class TuneResult:
         record = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "estimator"}
         record["usage"] = self.usage.to_json()
         record["worth"] = self.worth.to_json() if self.worth is not None else None
-        _write(folder / RESULT, json.dumps(record, indent=2, default=str) + "\n")
-        _write(folder / BEST, json.dumps(dict(self.best_params), indent=2) + "\n")
-        _write_trials(folder / TRIALS, self.trials)
         if self.estimator is None:
             (folder / ESTIMATOR).unlink(missing_ok=True)  # an older result's
         else:
             import joblib
 
-            joblib.dump(self.estimator, folder / ESTIMATOR)
+            with _replacing(folder / ESTIMATOR) as path:
+                joblib.dump(self.estimator, path)
+        _write(folder / RESULT, json.dumps(record, indent=2, default=str) + "\n")
+        _write(folder / BEST, json.dumps(dict(self.best_params), indent=2) + "\n")
+        _write_trials(folder / TRIALS, self.trials)
         return folder
 
     @classmethod
@@ -188,7 +192,7 @@ class TuneResult:
         """
         path = Path(folder) / RESULT
         try:
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TaskError(f"{str(path)!r} is no saved result ({error}); give the folder of a tuning.") from error
         record["usage"] = Usage.from_json(record["usage"])
@@ -348,12 +352,21 @@ def _write_trials(path: Path, trials: tuple[Mapping[str, Any], ...]) -> None:
         + [trial["params"].get(name) for name in names]
         for trial in trials
     ]
-    with path.open("w", newline="") as file:
+    with _replacing(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([columns + measured + [f"param_{name}" for name in names], *rows])
 
 
 def _write(path: Path, text: str) -> None:
-    """Write *text* to *path* at once, so that an interruption leaves the old file."""
-    beside = path.with_suffix(path.suffix + ".part")
-    beside.write_text(text)
-    beside.replace(path)
+    with _replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a file to write, which then takes the place of *path* at once: what ends it before leaves the old one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # workers may end at the same time
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -29,8 +29,7 @@ from sllmbo.tuner.metrics import Metric, Scorer, resolve_metric
 from sllmbo.tuner.resampling import bootstrap
 from sllmbo.tuner.result import TuneResult
 from sllmbo.tuner.several import AUTO, is_auto, resolve_several
-from sllmbo.tuner.storage import open_storage
-from sllmbo.tuner.tuner import SPACE
+from sllmbo.tuner.storage import SPACE, open_storage
 from sllmbo.tuner.tuning import tune
 
 Verdict: TypeAlias = Literal["keep", "refit", "challenger"]

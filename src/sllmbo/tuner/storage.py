@@ -12,9 +12,12 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.storages import BaseStorage, RDBStorage
 
 from sllmbo.errors import ConfigError, StudyError
+from sllmbo.samplers._edits import Edits
 from sllmbo.task import Task
 from sllmbo.tuner.transfer import CARD, FACTS
 
+SPACE = "sllmbo:space"
+"""User attribute of a study: its search space."""
 _TUNED = ("estimator", "metric", "direction", "constraints", "objectives")
 
 
@@ -95,3 +98,10 @@ def open_study(
     if task.data is not None and FACTS not in study.user_attrs:
         study.set_user_attr(FACTS, task.to_json()["data"])
     return study
+
+
+def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
+    """Return which edits an advisor may make: nobody but the user moves bounds that the user gave outwards."""
+    if fixed_space:
+        return "none"
+    return "narrow" if study.user_attrs.get(SPACE, {}).get("source") == "user" else "all"

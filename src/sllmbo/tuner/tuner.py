@@ -35,7 +35,7 @@ from sllmbo.llm import ReplyMode
 from sllmbo.llm.meter import metered
 from sllmbo.prompts import MemoryName, Privacy
 from sllmbo.samplers import AdvisedSampler, MixingPolicy
-from sllmbo.samplers._edits import Edits, edits_before, whole_space
+from sllmbo.samplers._edits import edits_before, whole_space
 from sllmbo.samplers._failure import describe_error
 from sllmbo.samplers._ledger import StudyMeter
 from sllmbo.samplers._open import Init
@@ -45,13 +45,10 @@ from sllmbo.space import Categorical, Int, SearchSpace
 from sllmbo.task import EarlierBest, Task
 from sllmbo.tuner.methods import ADVISED, branch_defaults, check_method, check_together, make_sampler, tuned_anchors
 from sllmbo.tuner.own import Adapt, adapted
-from sllmbo.tuner.storage import open_study
+from sllmbo.tuner.storage import SPACE, allowed_edits, open_study
 from sllmbo.tuner.transfer import earlier_of, starts_of
 
 _logger = logging.getLogger("sllmbo")
-
-SPACE = "sllmbo:space"
-"""User attribute of a study: its search space."""
 
 
 class _GivenUp(StudyError):
@@ -257,25 +254,34 @@ class Tuner:
         """
         trial = self._ask(evaluates=True)
         try:
-            with get_heartbeat_thread(trial._trial_id, self.study._storage):
+            with get_heartbeat_thread(trial._trial_id, self.study._storage), self._evaluating(True):
                 yield trial
         except _GivenUp as error:  # by others, as this process did not move for longer than the grace period
             _logger.warning("%s The study goes on.", error)
         except (KeyboardInterrupt, Exception):
             abandon(self.study, trial._trial_id)
             raise
+        if not self.study._storage.get_trial(trial._trial_id).state.is_finished():
+            abandon(self.study, trial._trial_id)
+            _logger.warning("Trial %d was not told in its context, and is given up.", trial.number)
+
+    @contextmanager
+    def _evaluating(self, evaluates: bool) -> Iterator[None]:
+        """Say to Optuna, and to the sampler, whether this process evaluates what is asked for."""
+        local = self.study._thread_local
+        before, local.in_optimize_loop = local.in_optimize_loop, evaluates
+        try:
+            yield
+        finally:
+            local.in_optimize_loop = before
 
     def _ask(self, *, evaluates: bool) -> Trial:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Heartbeat of storage")
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.study)
-            local = self.study._thread_local
-            before, local.in_optimize_loop = local.in_optimize_loop, evaluates
-            try:
+            with self._evaluating(evaluates):
                 trial = self.study.ask()
-            finally:
-                local.in_optimize_loop = before
         try:
             self._suggest(trial)
         except BaseException:
@@ -317,11 +323,19 @@ class Tuner:
             details: What else was measured: "train_value", "std", and what constraints and objectives are about.
 
         Raises:
-            ConfigError: If something that a constraint or an objective is about was not measured.
+            ConfigError: If the value is not a number, or something that a constraint or an objective is about was not
+                measured.
             StudyError: If there is no such trial, or it has ended.
         """
         told = self._running(trial)
         details = details or {}
+        if value is not None:
+            try:
+                value = float(value)
+            except (TypeError, ValueError, OverflowError):
+                raise ConfigError(
+                    f"The value {str(value)[:100]!r} is not a number; tell a number, or failure=."
+                ) from None
         if details:
             self._write(told, DETAILS, {name: float(number) for name, number in details.items()})
         if failure is not None:
@@ -383,10 +397,3 @@ class Tuner:
 
     def _write(self, trial: FrozenTrial, name: str, told: Any) -> None:
         self.study._storage.set_trial_user_attr(trial._trial_id, name, told)
-
-
-def allowed_edits(study: optuna.Study, *, fixed_space: bool) -> Edits:
-    """Return which edits an advisor may make: nobody but the user moves bounds that the user gave outwards."""
-    if fixed_space:
-        return "none"
-    return "narrow" if study.user_attrs.get(SPACE, {}).get("source") == "user" else "all"
