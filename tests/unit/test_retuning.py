@@ -249,6 +249,14 @@ def test_the_exit_code_says_what_to_do(air, tmp_path) -> None:
         assert ("no other was tried" in only.stderr) == (code == 4)
         assert ["retune.json"] == [path.name for path in (tmp_path / "asked").iterdir()]
 
-    wrong = sllmbo("retune", "nowhere", "later.csv", *common, cwd=tmp_path)
-    assert 2 == wrong.returncode
-    assert 1 == len(wrong.stderr.strip().splitlines())
+    before = (tmp_path / "sllmbo-out" / "first" / "result.json").read_bytes()
+    for study, options, told in [
+        ("nowhere", [], "There are no results in 'nowhere'"),
+        ("first", ["--out", "sllmbo-out/first"], "is the folder of the champion"),
+        ("first", ["--holdout", "0", "--force"], "The hold-out share 0.0 must lie between 0 and 1"),
+    ]:
+        wrong = sllmbo("retune", study, "later.csv", *common, *options, cwd=tmp_path)
+        assert 2 == wrong.returncode
+        assert told in wrong.stderr
+        assert 1 == len(wrong.stderr.strip().splitlines())
+    assert before == (tmp_path / "sllmbo-out" / "first" / "result.json").read_bytes()

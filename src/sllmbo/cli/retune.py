@@ -23,7 +23,7 @@ from sllmbo.cli.options import (
     read_dataset,
     slug,
 )
-from sllmbo.errors import SllmboError, TaskError
+from sllmbo.errors import ConfigError, SllmboError, TaskError
 
 if TYPE_CHECKING:
     from sllmbo.cli.progress import Progress
@@ -125,7 +125,12 @@ def retune(
         )
         sys.path.append(str(Path.cwd()))  # where the class of --estimator may lie
         progress.status(f"reading {study} and {data}")
-        champion = TuneResult.load(_folder_of(study))
+        earlier = _folder_of(study)
+        if out is not None and out.resolve() == earlier.resolve():
+            raise ConfigError(
+                f"--out {str(out)!r} is the folder of the champion, which stays as it is; name another one."
+            )
+        champion = TuneResult.load(earlier)
         known = kind or (kind_of(champion.estimator) if champion.estimator is not None else None)
         dataset = read_dataset(data, target, kind=known, time_column=time_column, group=group, drop=drop)
         name = slug(f"{champion.study}-retuned-{data.stem}-seed{seed}")

@@ -189,6 +189,8 @@ def retune(
         dataset.n_classes,
         direction=known.direction if callable(metric) else None,
     )
+    if not 0 < holdout_share < 1:
+        raise TaskError(f"The hold-out share {holdout_share!r} must lie between 0 and 1; 0.2 is usual.")
     kept = _kept(known, dataset, measure, alpha=alpha, seed=seed)
     if n_trials == 0 or not (kept.decayed or force):
         return kept
