@@ -11,7 +11,7 @@ import pytest
 
 import sllmbo
 from sllmbo import Categorical, Float, Int, SearchSpace, Task, Tuner
-from sllmbo.errors import ConfigError, StudyError
+from sllmbo.errors import ConfigError, SpaceError, StudyError
 from sllmbo.samplers import study_history
 from sllmbo.space import When
 from sllmbo.tuner.methods import METHODS
@@ -228,3 +228,23 @@ def test_a_callback_or_an_objective_may_stop_the_study() -> None:
 
     assert (3, "stopped") == tuned(callbacks=[optuna.study.MaxTrialsCallback(3)])
     assert (5, "stopped") == tuned()
+
+
+def test_an_error_without_words_is_a_failure_as_any_other() -> None:
+    """What cannot even be printed makes its trial fail, not the study."""
+
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    tuner = _tuner()
+    tuner.tell(tuner.ask(), failure=Mute())
+
+    assert "Mute" == study_history(tuner.study)[0].reason
+
+
+def test_a_dictionary_of_parameters_is_a_search_space() -> None:
+    """As `SearchSpace` takes it; what is no parameter is told as there."""
+    assert {"C": 1.0} == _tuner(space={"C": SPACE["C"]}).ask().params
+    with pytest.raises(SpaceError, match="use Float, Int or Categorical"):
+        _tuner(space={"C": optuna.distributions.FloatDistribution(0, 1)})

@@ -50,7 +50,10 @@ def _reason(error: Exception) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Return class and message of *error* in one line, as an advisor is told it."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  # anybody's class, whose words may fail as well
+        text = ""
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 

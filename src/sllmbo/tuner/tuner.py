@@ -150,7 +150,7 @@ class Tuner:
             )
         self.budget = budget
         self.study = open_study(storage, study_name, self.task, pruner)
-        self.space = self._settle_space(space, derive, adapt)
+        self.space = self._settle_space(None if space is None else SearchSpace(space), derive, adapt)
         is_opened = self.advisor is not None and init == "llm"  # the other methods differ in nothing but who proposes
         anchors = [*branch_defaults(self.space), *(tuned_anchors(self.task, self.space) if is_opened else ())]
         if isinstance(transfer, bool):
