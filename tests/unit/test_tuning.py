@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -199,6 +201,16 @@ def test_a_result_survives_saving_and_loading(diabetes, tmp_path) -> None:
     assert dict(result.best_params) == json.loads((tmp_path / "out" / "best_params.json").read_text())
     with (tmp_path / "out" / "trials.csv").open() as file:
         assert 4 == len(list(csv.DictReader(file)))
+
+
+def test_a_result_that_cannot_be_saved_leaves_the_earlier_one_whole(diabetes, tmp_path) -> None:
+    """An estimator that no pickle takes replaces neither the earlier estimator nor the files beside it."""
+    result = sllmbo.tune("ridge", *diabetes, n_trials=2, seed=0, cv=2)
+    before = {path.name: path.read_bytes() for path in result.save(tmp_path).iterdir()}
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        replace(result, n_trials=9, estimator=[result.estimator, lambda: None]).save(tmp_path)
+
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_loading_from_an_empty_folder_is_one_sentence(tmp_path) -> None:
