@@ -70,10 +70,8 @@ class Plan:
         parameters: dict[str, Parameter] = {}
         for name, entry in given.items():
             parameter = self._parameter(name, entry)
-            if isinstance(entry, (Float, Int, Categorical)) and parameter.has_default:
-                parameters[name] = parameter
-            else:
-                parameters[name] = self._with_default(name, parameter, own.get(name))
+            is_said = parameter is entry and parameter.has_default  # not so of lists and distributions
+            parameters[name] = parameter if is_said else self._with_default(name, parameter, own.get(name))
         return SearchSpace(parameters)
 
     def _parameter(self, name: str, entry: Any) -> Parameter:

@@ -43,25 +43,16 @@ def with_documented_defaults(space: SearchSpace, task: Task, *, declared: bool =
 
 def default_decision(space: SearchSpace) -> Decision | None:
     """Return the decision to evaluate the default configuration, or None where it is not known of every parameter."""
-    params: dict[str, Scalar] = {}
-    lacking = []
-    for name, parameter in space.items():
-        if not space.is_active(name, params):
-            continue
-        if parameter.has_default:
-            params[name] = parameter.default
-        else:
-            lacking.append(name)
-    if params and lacking:
+    params = space.default_params()
+    if params:
+        return Decision(source="default", params=params, rationale="The default configuration.")
+    lacking = [name for name, parameter in space.items() if not parameter.has_default]
+    if len(lacking) < len(space):
         _logger.warning(
             "No trial is the default configuration, as the search space has no default for %s; give it one.",
-            " and ".join(
-                filter(None, (", ".join(lacking[:3]), f"{len(lacking) - 3} more" if len(lacking) > 3 else ""))
-            ),
+            ", ".join(lacking[:3]) + f" and {len(lacking) - 3} more" * (len(lacking) > 3),
         )
-    if lacking or not params:
-        return None
-    return Decision(source="default", params=params, rationale="The default configuration.")
+    return None
 
 
 def request_of(params: dict[str, Scalar], anchors: Sequence[Decision]) -> Decision:
